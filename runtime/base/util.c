@@ -1,0 +1,212 @@
+/* Small file, tree and time helpers: see util.h. */
+#include "runtime/base/util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+int read_file_at(int dirfd, const char *path, size_t max, struct buf *b)
+{
+	_cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	size_t start = b->len;
+	char chunk[4096];
+	for (;;) {
+		ssize_t n = read(fd, chunk, sizeof chunk);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int r = n < 0 ? -errno : buf_status(b);
+			if (r)
+				b->len = start;
+			return r;
+		}
+		if (b->len - start + (size_t)n > max) {
+			b->len = start;
+			return -EFBIG;
+		}
+		buf_put(b, chunk, (size_t)n);
+	}
+}
+
+int write_file(const char *path, const char *data, size_t len)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ssize_t n = write(fd, data, len);
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -EIO;
+}
+
+int write_all(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+	while (len) {
+		ssize_t n = write(fd, p, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int replace_file_at(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
+{
+	char tmp[NAME_MAX + 1];
+	if (snprintf(tmp, sizeof tmp, ".%s.tmp", name) >= (int)sizeof tmp)
+		return -ENAMETOOLONG;
+	_cleanup_close_ int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return -errno;
+	int r = write_all(fd, data, len);
+	if (!r && fsync(fd))
+		r = -errno;
+	if (!r && renameat(dirfd, tmp, dirfd, name))
+		r = -errno;
+	if (r)
+		unlinkat(dirfd, tmp, 0);
+	return r;
+}
+
+int mkdir_all(const char *path, mode_t mode)
+{
+	char p[PATH_MAX];
+	size_t n = strlen(path);
+	if (!n || n >= sizeof p)
+		return n ? -ENAMETOOLONG : -ENOENT;
+	memcpy(p, path, n + 1);
+	for (char *s = p + 1;; s++) {
+		if (*s && *s != '/')
+			continue;
+		char c = *s;
+		*s = 0;
+		if (mkdir(p, mode) && errno != EEXIST)
+			return -errno;
+		*s = c;
+		if (!c)
+			return 0;
+	}
+}
+
+/* Removes what one level holds; fd is consumed. The depth of the recursion is bounded by
+ * the path depth that a container could make with relative mkdir: so descend by fd, and
+ * move what lies deeper than `deep` levels up to `top` instead of recursing into it. */
+static int empty_dir(int fd, int top, int deep, dev_t dev)
+{
+	DIR *d = fdopendir(fd);
+	if (!d) {
+		int r = -errno;
+		close(fd);
+		return r;
+	}
+	int result = 0;
+	struct dirent *de;
+	while ((de = readdir(d))) {
+		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
+			continue;
+		if (de->d_type != DT_DIR && de->d_type != DT_UNKNOWN) {
+			if (unlinkat(fd, de->d_name, 0) && errno != ENOENT)
+				result = -errno;
+			continue;
+		}
+		int sub = openat(fd, de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub < 0) {
+			if (unlinkat(fd, de->d_name, 0) && errno != ENOENT)
+				result = -errno;
+			continue;
+		}
+		struct stat st;
+		if (fstat(sub, &st) || st.st_dev != dev) {
+			close(sub);
+			result = -EXDEV;
+			continue;
+		}
+		if (deep <= 0) {
+			char aside[64];
+			snprintf(aside, sizeof aside, ".deep-%llu", (unsigned long long)st.st_ino);
+			close(sub);
+			if (renameat(fd, de->d_name, top, aside))
+				result = -errno;
+			else
+				rewinddir(d);
+			continue;
+		}
+		int r = empty_dir(sub, top, deep - 1, dev);
+		if (r)
+			result = r;
+		if (unlinkat(fd, de->d_name, AT_REMOVEDIR) && errno != ENOENT && !result)
+			result = -errno;
+	}
+	closedir(d);
+	return result;
+}
+
+int remove_tree_at(int dirfd, const char *name)
+{
+	if (!unlinkat(dirfd, name, 0) || errno == ENOENT)
+		return 0;
+	/* A second and third round takes what the first moved up to the top. */
+	for (int round = 0;; round++) {
+		_cleanup_close_ int top = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (top < 0)
+			return errno == ENOENT ? 0 : -errno;
+		struct stat st;
+		if (fstat(top, &st))
+			return -errno;
+		int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		int r = empty_dir(fd, top, 64, st.st_dev);
+		if (!unlinkat(dirfd, name, AT_REMOVEDIR) || errno == ENOENT)
+			return 0;
+		if (errno != ENOTEMPTY || r || round > 100000)
+			return r ? r : -errno;
+	}
+}
+
+static uint64_t now_ns(clockid_t id)
+{
+	struct timespec t;
+	clock_gettime(id, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t now_mono_ns(void)
+{
+	return now_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t now_real_ns(void)
+{
+	return now_ns(CLOCK_REALTIME);
+}
+
+void format_time_s(uint64_t real_ns, char out[21])
+{
+	time_t s = (time_t)(real_ns / 1000000000u);
+	struct tm tm;
+	gmtime_r(&s, &tm);
+	strftime(out, 21, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+void format_time(uint64_t real_ns, char out[RFC3339_LEN + 1])
+{
+	format_time_s(real_ns, out);
+	snprintf(out + 19, RFC3339_LEN + 1 - 19, ".%09uZ", (unsigned)(real_ns % 1000000000u));
+}

@@ -1,0 +1,198 @@
+/* The node's pods, as the server knows them, and what can be asked of them.
+ *
+ * Owns pods, containers, sessions, their records and the connections to the podfs-pod
+ * processes. Knows no FUSE: fs/ shows what stands here and asks through these functions;
+ * another engine behind the same tree would offer the same ones.
+ *
+ * Runs in podfs-server, on its one loop. Nothing here blocks. What takes time ends in a
+ * done_fn; it may be called before the function that took it returns. A function that
+ * returns < 0 has failed at once, has filled e and will not call done.
+ */
+#ifndef PODFS_ENGINE_H
+#define PODFS_ENGINE_H
+
+#include "runtime/base/err.h"
+#include "runtime/base/loop.h"
+#include "runtime/cgroup/cgroup.h"
+#include "runtime/engine/ring.h"
+#include "runtime/image/image.h"
+#include "runtime/log/log.h"
+#include "runtime/parse/config.h"
+#include "runtime/parse/parse.h"
+#include "runtime/spec/spec.h"
+
+/* result: 0 or -errno, then e (never NULL) holds the sentence. */
+typedef void done_fn(void *arg, int result, const struct err *e);
+
+enum entity_kind { ENTITY_POD = 1, ENTITY_CONTAINER, ENTITY_SESSION };
+
+/* What a node of the tree stands for: first member of pod, container and session. The serial is never
+ * used again in the life of a mount: a stale one finds nothing. */
+struct entity {
+	enum entity_kind kind;
+	uint64_t serial; /* 40 bits */
+	struct entity *hash_next;
+};
+
+enum container_state { C_WAITING, C_RUNNING, C_PAUSED, C_TERMINATED };
+
+/* What podfs-pod told of a container. */
+struct container_status {
+	enum container_state state;
+	char reason[40];    /* one word: ContainerCreating, Completed, Error, OOMKilled, StartError, CrashLoopBackOff … */
+	char message[400];  /* words; "" when there is nothing to say */
+	pid_t pid;          /* 0: none */
+	int exit_code;      /* -1: none yet */
+	int signal;         /* that ended it; 0: none */
+	unsigned restarts;
+	uint64_t started_ns, finished_ns, next_ns; /* CLOCK_REALTIME; 0: never */
+	int root_fd;        /* podfs-pod's descriptor of its root; -1: none */
+};
+
+struct container {
+	struct entity entity;
+	struct pod *pod;
+	struct container_spec *spec; /* owned by pod->spec */
+	struct container_status status;
+	int last_error;          /* errno of the last start that failed; 0 after one that did not */
+	bool starting;           /* a start was asked for and has not answered */
+	bool leaving;            /* rmdir'ed: no longer in the tree */
+	char *image_id;          /* digest of the image it runs from; NULL */
+	struct ring error;
+	struct log_reader *log;  /* NULL until there is something */
+};
+
+enum session_state { S_NEW, S_RUNNING, S_ENDED };
+
+struct session {
+	struct entity entity;
+	struct pod *pod;
+	char name[SPEC_NAME_MAX + 1];  /* "" : of exec/NAME, not listed */
+	char container[SPEC_NAME_MAX + 1];
+	bool tty;
+	unsigned rows, cols;           /* 0: not set */
+	uid_t owner; gid_t group;
+	uint64_t created_ns;
+	char *cmd;                     /* as written; NULL */
+	enum session_state state;
+	int exit_code;
+	int in, out, err;              /* nonblocking, owned; -1: closed or none. With a terminal in is the
+	                                  master and out its duplicate, err -1 */
+	struct session *next;
+};
+
+enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED };
+
+struct pod {
+	struct entity entity;
+	struct engine *engine;
+	struct pod_spec *spec;
+	struct container **containers; /* in the order defined; without the leaving ones */
+	size_t ncontainers;
+	struct session *sessions;
+	struct ring events, error;
+	pid_t pid;                     /* of podfs-pod; 0: it is gone */
+	bool leaving;                  /* rmdir'ed: only in .node/leaving */
+	uint64_t leave_by_ns;          /* CLOCK_MONOTONIC when its grace period is over */
+	char lost[200];                /* why podfs-pod is gone; "" while it lives */
+	struct pod_link *link;         /* the connection (engine's) */
+	struct pod *next_leaving;
+};
+
+enum change { CHANGE_STATE, CHANGE_TREE, CHANGE_EVENTS, CHANGE_LOG, CHANGE_SESSION, CHANGE_IMAGES };
+
+struct engine {
+	struct loop *loop;
+	const struct config *cfg;
+	struct cg_host *cg;
+	struct images *images;
+	int state_fd, run_fd;     /* folders */
+	struct pod **pods;        /* sorted by name, without the leaving ones */
+	size_t npods;
+	struct pod *leaving;
+	struct ring events, error, leaks;
+	uint64_t started_ns;      /* CLOCK_REALTIME */
+	uint64_t tree_version;    /* grows when a pod comes or goes */
+	/* Called after something changed that a reader may wait for or a folder shows; never from within an
+	 * engine_… call of the same change's caller before that has returned its result through done.
+	 * pod NULL: the node. */
+	void (*on_change)(void *arg, struct pod *pod, enum change what);
+	void *on_change_arg;
+	struct engine_private *priv;
+};
+
+/* Reads records, finds the living podfs-pod processes, starts those that are missing. Returns when that is
+ * asked for, not when it is answered. */
+int engine_open(struct loop *loop, const struct config *cfg, struct engine **out, struct err *e);
+/* Lets go of everything; pods go on. */
+void engine_close(struct engine *en);
+
+uint64_t engine_serial(struct engine *en); /* a fresh serial */
+struct entity *engine_entity(struct engine *en, uint64_t serial); /* NULL: gone */
+
+/* --- pods --- */
+struct pod *engine_pod(struct engine *en, const char *name); /* NULL: none in the tree */
+/* mkdir: done(0) when the sandbox is up and the pod is in the tree. mode: permission bits. */
+int engine_pod_create(struct engine *en, const char *name, uid_t uid, gid_t gid, mode_t mode, done_fn *done, void *arg,
+		      struct err *e);
+/* rmdir: done(0) when the name is free. */
+int engine_pod_remove(struct pod *p, done_fn *done, void *arg, struct err *e);
+/* chown, chmod: (uid_t)-1, (mode_t)-1 leave as it is. */
+int engine_pod_chown(struct pod *p, uid_t uid, gid_t gid, mode_t mode, done_fn *done, void *arg, struct err *e);
+
+/* --- containers --- */
+struct container *engine_container(struct pod *p, const char *name);
+int engine_container_create(struct pod *p, const char *name, done_fn *done, void *arg, struct err *e);
+int engine_container_remove(struct container *c, done_fn *done, void *arg, struct err *e);
+
+/* --- settings: c NULL for the pod's own --- */
+/* Writing image starts the container: done comes when it runs or that has failed. by_root: the caller is root, who
+ * alone may write `dir:`. */
+int engine_set(struct pod *p, struct container *c, const struct spec_field *f, const char *text, size_t len, bool by_root,
+	       done_fn *done, void *arg, struct err *e);
+/* c NULL: all containers of the pod. done comes when it has been taken on, not when it has happened. */
+int engine_ctl(struct pod *p, struct container *c, const struct ctl *ctl, done_fn *done, void *arg, struct err *e);
+
+/* --- sessions --- */
+struct session *engine_session(struct pod *p, const char *name);
+int engine_session_create(struct pod *p, const char *name, uid_t uid, gid_t gid, struct session **out, struct err *e);
+/* Ends what still runs and frees s. */
+void engine_session_remove(struct session *s);
+/* Runs words in s->container (the pod's first when ""); done(0) when it runs: s->in, out, err are then open. A command that
+ * is not there ends the session with 127, not executable 126, and done gets -ENOENT or -EACCES. merge: stderr into out. */
+int engine_session_run(struct session *s, const struct strs *words, bool merge, done_fn *done, void *arg, struct err *e);
+/* End of file for the command. */
+void engine_session_close_in(struct session *s);
+int engine_session_winsize(struct session *s, unsigned rows, unsigned cols, struct err *e);
+
+/* --- images --- */
+struct import;
+/* An archive begins to arrive. */
+int engine_import_begin(struct engine *en, const char *reference, struct import **out, struct err *e);
+int import_fd(const struct import *i); /* nonblocking pipe to write the archive to; -1 when podfs-image has ended early */
+/* The archive is complete: done gets the verdict; i is then gone. Also called when writing gave EPIPE. */
+void import_finish(struct import *i, done_fn *done, void *arg);
+void import_abort(struct import *i);
+int engine_image_remove(struct engine *en, const char *reference, done_fn *done, void *arg, struct err *e); /* -EBUSY in use */
+/* How many containers use it. */
+unsigned engine_image_users(struct engine *en, const struct image *i);
+
+/* --- what is --- */
+enum pod_phase pod_phase(const struct pod *p);
+const char *pod_phase_name(enum pod_phase ph);
+const char *container_state_name(const struct container *c); /* waiting running paused terminated */
+/* One line, no newline: the real cause of its being as it is, and what happens next. c NULL: the pod. */
+void engine_why(const struct pod *p, const struct container *c, struct buf *out);
+enum wait_for { WAIT_RUNNING, WAIT_READY, WAIT_ENDED };
+/* -EAGAIN: not yet (ask again after a change); 0: holds, out has the line to read; else it has failed: e. */
+int engine_wait(const struct pod *p, const struct container *c, enum wait_for what, struct buf *out, struct err *e);
+unsigned pod_ready_count(const struct pod *p);
+unsigned pod_restarts(const struct pod *p);
+
+/* --- words --- */
+/* A refused write: the sentence goes into the nearest error: c's, p's, or the node's (both NULL). */
+void engine_refused(struct engine *en, struct pod *p, struct container *c, const char *file, const struct err *e);
+void engine_event(struct engine *en, struct pod *p, struct container *c, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,54 @@
+/* A bounded text that only grows: see ring.h. */
+#include "runtime/engine/ring.h"
+
+#include "runtime/base/util.h"
+
+#include <string.h>
+
+void ring_init(struct ring *r, size_t max)
+{
+	*r = (struct ring){ .max = max, .mtime_ns = now_real_ns() };
+}
+
+void ring_free(struct ring *r)
+{
+	free(r->mem);
+	*r = (struct ring){ 0 };
+}
+
+static void drop_lines(struct ring *r, size_t need)
+{
+	size_t cut = 0;
+	while (cut < r->len && r->len - cut + need > r->max) {
+		const char *nl = memchr(r->mem + cut, '\n', r->len - cut);
+		cut = nl ? (size_t)(nl - r->mem) + 1 : r->len;
+	}
+	memmove(r->mem, r->mem + cut, r->len - cut);
+	r->len -= cut;
+	r->oldest += cut;
+}
+
+void ring_line(struct ring *r, const char *line)
+{
+	size_t n = strlen(line);
+	if (n + 1 > r->max)
+		n = r->max - 1;
+	drop_lines(r, n + 1);
+	char *p = realloc(r->mem, r->len + n + 1);
+	if (!p)
+		return;
+	r->mem = p;
+	memcpy(r->mem + r->len, line, n);
+	r->mem[r->len + n] = '\n';
+	r->len += n + 1;
+	r->mtime_ns = now_real_ns();
+}
+
+size_t ring_at(const struct ring *r, uint64_t off, const char **p)
+{
+	uint64_t skip = off > r->oldest ? off - r->oldest : 0;
+	if (skip >= r->len)
+		return 0;
+	*p = r->mem + skip;
+	return r->len - (size_t)skip;
+}

@@ -1,0 +1,29 @@
+/* A bounded text that only grows: events, refused writes.
+ *
+ * Keeps the newest bytes, whole lines only; offsets are logical and never go back, so
+ * that `tail -f` sees each line once. Same rule for reading below the oldest byte as for logs.
+ */
+#ifndef PODFS_RING_H
+#define PODFS_RING_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct ring {
+	char *mem;
+	size_t max;      /* bytes kept at most */
+	size_t len;      /* bytes kept */
+	uint64_t oldest; /* logical offset of mem[0] */
+	uint64_t mtime_ns;
+};
+
+void ring_init(struct ring *r, size_t max);
+void ring_free(struct ring *r);
+/* Adds the line and a newline; drops whole old lines to make room. Out of memory: it is lost. */
+void ring_line(struct ring *r, const char *line);
+static inline uint64_t ring_size(const struct ring *r) { return r->oldest + r->len; }
+/* Bytes from logical off on: points *p at them; 0 at the end. off below the oldest: from the oldest. */
+size_t ring_at(const struct ring *r, uint64_t off, const char **p);
+
+#endif

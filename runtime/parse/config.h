@@ -1,0 +1,39 @@
+/* The node's settings: defaults, then the config file, then -o options.
+ *
+ * Owns struct config. Runs in the keeper (podfs) and the server, which both read the
+ * same sources, so that nothing has to be handed over but the command line.
+ */
+#ifndef PODFS_CONFIG_H
+#define PODFS_CONFIG_H
+
+#include "runtime/base/err.h"
+#include "runtime/spec/spec.h"
+
+struct config {
+	char *config;  /* path of the file; absent is fine when it is the default one */
+	char *state;   /* /var/lib/podfs */
+	char *run;     /* /run/podfs */
+	char *cgroup;  /* name of the folder below each cgroup hierarchy's root: podfs */
+	char *users;   /* who besides root may make pods: names separated by blanks; empty: nobody */
+	char *subuid;  /* id range for user namespaces, START:COUNT; kept for the isolation issue */
+	uint32_t max_pods;             /* 1000 */
+	enum restart_policy restart;   /* Never */
+	uint32_t grace;                /* 30 */
+	uint64_t log_max;              /* bytes of one container's log segment: 16M */
+	uint32_t log_files;            /* segments kept: 4 */
+	uint32_t backoff_base, backoff_cap, backoff_reset; /* ms: 10000 300000 600000 (written in seconds, fractions allowed: 0.1) */
+	uint32_t pull_backoff_base;    /* ms: 10000 */
+	uint64_t image_max;            /* bytes an image may unpack to: 64G */
+};
+
+int config_defaults(struct config *c); /* 0 or -ENOMEM */
+void config_free(struct config *c);
+/* One key, from the file or from -o. Unknown: -ENOENT, bad value: -EINVAL, e says which.
+ * state and run must be absolute. */
+int config_set(struct config *c, const char *key, const char *value, struct err *e);
+/* The file: [node] only. e says FILE:LINE: …. A missing file is -ENOENT. */
+int config_read_file(struct config *c, const char *path, struct err *e);
+/* Lines `key = value` of every key, for .node/config. */
+void config_show(const struct config *c, struct buf *out);
+
+#endif
