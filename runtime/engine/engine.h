@@ -124,6 +124,8 @@ struct engine {
 /* Reads records, finds the living podfs-pod processes, starts those that are missing. Returns when that is
  * asked for, not when it is answered. */
 int engine_open(struct loop *loop, const struct config *cfg, struct engine **out, struct err *e);
+/* True once every living pod has told its state, so that the tree is as it was. */
+bool engine_settled(const struct engine *en);
 /* Lets go of everything; pods go on. */
 void engine_close(struct engine *en);
 
