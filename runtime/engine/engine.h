@@ -53,6 +53,7 @@ struct container {
 	struct entity entity;
 	struct pod *pod;
 	struct container_spec *spec; /* owned by pod->spec */
+	char id[CONTAINER_ID_MAX];   /* container_spec_id: the `name` for cg_… functions and folders */
 	struct container_status status;
 	int last_error;          /* errno of the last start that failed; 0 after one that did not */
 	bool starting;           /* a start was asked for and has not answered */

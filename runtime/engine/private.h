@@ -60,6 +60,7 @@ struct pod_link {
 	struct timer timer;      /* of rmdir: the name is freed even if podfs-pod does not answer */
 	done_fn *remove_done;
 	void *remove_arg;
+	unsigned removals;       /* how often podfs-pod -remove was started */
 	bool gone;               /* W_GONE came */
 	bool ready;              /* the sandbox has been reported */
 	bool hello;              /* W_HELLO is not answered yet */
@@ -118,6 +119,7 @@ struct pod *pod_new(struct engine *en, struct pod_spec *spec); /* takes over spe
 void pod_free(struct pod *p);
 struct container *container_new(struct pod *p, struct container_spec *cs);
 void container_free(struct container *c);
+struct container *container_by_id(struct pod *p, const char *id); /* NULL: none, or it has been removed */
 void container_unlink(struct container *c); /* out of p->containers */
 int pod_spawn(struct pod *p, const char *mode, struct err *e); /* mode NULL or "-remove"; connects p->link */
 /* Makes the sandbox: W_SANDBOX to a fresh podfs-pod. */

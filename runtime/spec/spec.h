@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #define SPEC_VALUE_MAX (64 * 1024)   /* bytes of one setting: E2BIG beyond */
@@ -74,6 +75,14 @@ void pod_spec_free(struct pod_spec *p);   /* with its containers */
 struct container_spec *pod_spec_add(struct pod_spec *p, const char *name); /* NULL: no memory; the name is not checked */
 void pod_spec_drop(struct pod_spec *p, struct container_spec *c); /* frees c */
 struct container_spec *pod_spec_find(const struct pod_spec *p, const char *name);
+
+/* NAME.SERIAL: what a container's cgroup and folders are called, and its name on the wire, so that a name can be
+ * used again while its predecessor is still being stopped. */
+#define CONTAINER_ID_MAX 80
+static inline void container_spec_id(const struct container_spec *c, char out[CONTAINER_ID_MAX])
+{
+	snprintf(out, CONTAINER_ID_MAX, "%s.%llx", c->name, (unsigned long long)c->serial);
+}
 
 /* Where a setting stands. For a container's field both are given. */
 struct spec_ref {

@@ -1,0 +1,276 @@
+/* Containers: defined, told of, dropped.
+ *
+ * Owns struct container. Its settings are pod->spec's; its state is what podfs-pod said last.
+ */
+#include "runtime/engine/private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+struct container *container_new(struct pod *p, struct container_spec *cs)
+{
+	struct container *c = calloc(1, sizeof *c);
+	if (!c)
+		return NULL;
+	*c = (struct container){
+		.entity = { .kind = ENTITY_CONTAINER, .serial = cs->serial }, .pod = p, .spec = cs,
+		.status = { .state = C_WAITING, .exit_code = -1, .root_fd = -1 },
+	};
+	container_spec_id(cs, c->id);
+	ring_init(&c->error, ERROR_MAX);
+	entity_add(p->engine, &c->entity);
+	p->containers[p->ncontainers++] = c;
+	return c;
+}
+
+void container_unlink(struct container *c)
+{
+	struct pod *p = c->pod;
+	for (size_t i = 0; i < p->ncontainers; i++)
+		if (p->containers[i] == c) {
+			memmove(p->containers + i, p->containers + i + 1, (p->ncontainers - i - 1) * sizeof c);
+			p->ncontainers--;
+			return;
+		}
+}
+
+void container_free(struct container *c)
+{
+	container_unlink(c);
+	entity_drop(c->pod->engine, &c->entity);
+	if (c->log)
+		log_reader_free(c->log);
+	ring_free(&c->error);
+	free(c->image_id);
+	free(c);
+}
+
+struct container *engine_container(struct pod *p, const char *name)
+{
+	for (size_t i = 0; i < p->ncontainers; i++)
+		if (!strcmp(p->containers[i]->spec->name, name))
+			return p->containers[i];
+	return NULL;
+}
+
+struct container *container_by_id(struct pod *p, const char *id)
+{
+	for (size_t i = 0; id && i < p->ncontainers; i++)
+		if (!strcmp(p->containers[i]->id, id))
+			return p->containers[i];
+	return NULL;
+}
+
+void container_open_log(struct container *c)
+{
+	char path[256];
+	snprintf(path, sizeof path, "pods/%s/logs/%s", c->pod->spec->uid, c->id);
+	int fd = openat(c->pod->engine->state_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && log_reader_open(fd, &c->log))
+		c->log = NULL;
+}
+
+int container_message_add(struct container *c, struct wire_out *o, struct err *e)
+{
+	int r = cg_create(c->pod->engine->cg, c->pod->spec->uid, c->id, e);
+	if (r)
+		return r;
+	wire_begin(o, W_ADD, 0);
+	wire_str(o, K_NAME, c->id);
+	plan_cgroup(c, o);
+	plan_policy(c->pod, o);
+	wire_u64(o, K_LOG_MAX, c->pod->engine->cfg->log_max);
+	wire_u64(o, K_LOG_FILES, c->pod->engine->cfg->log_files);
+	return 0;
+}
+
+/* --- mkdir containers/NAME --- */
+
+static int create_apply(struct op *o, struct err *e)
+{
+	struct pod *p = o->pod;
+	if (engine_container(p, o->name))
+		return err_set(e, EEXIST, "container %s: exists already", o->name);
+	if (p->spec->ncontainers >= CONTAINERS_MAX)
+		return err_set(e, ENOSPC, "container %s: a pod has at most %d", o->name, CONTAINERS_MAX);
+	struct container_spec *cs = pod_spec_add(p->spec, o->name);
+	if (!cs)
+		return err_set(e, ENOMEM, "container %s: out of memory", o->name);
+	cs->serial = engine_serial(p->engine);
+	cs->created_ns = now_real_ns();
+	struct container *c = container_new(p, cs);
+	if (!c) {
+		pod_spec_drop(p->spec, cs);
+		return err_set(e, ENOMEM, "container %s: out of memory", o->name);
+	}
+	o->keep = c;
+	return 0;
+}
+
+static void create_revert(struct op *o)
+{
+	struct container *c = o->keep;
+	struct container_spec *cs = c->spec;
+	container_free(c);
+	pod_spec_drop(o->pod->spec, cs);
+}
+
+static int create_message(struct op *o, struct wire_out *out, struct err *e)
+{
+	return container_message_add(o->keep, out, e);
+}
+
+static void create_after(struct op *o)
+{
+	struct err none = { 0 };
+	if (o->done)
+		o->done(o->arg, 0, &none);
+	engine_changed(o->pod->engine, o->pod, CHANGE_TREE);
+}
+
+int engine_container_create(struct pod *p, const char *name, done_fn *done, void *arg, struct err *e)
+{
+	int r = name_check("container", name, e);
+	if (r)
+		return r;
+	if (engine_session(p, name))
+		return err_set(e, EEXIST, "container %s: a session of exec/ has that name", name);
+	struct op *o = op_new(p, NULL, done, arg);
+	if (!o)
+		return err_set(e, ENOMEM, "container %s: out of memory", name);
+	snprintf(o->name, sizeof o->name, "%s", name);
+	o->apply = create_apply;
+	o->revert = create_revert;
+	o->message = create_message;
+	o->after = create_after;
+	return op_run(o, e);
+}
+
+/* --- rmdir containers/NAME --- */
+
+/* Out of the list while the record without it is on its way, and back if that is refused. */
+static int drop_apply(struct op *o, struct err *e UNUSED)
+{
+	struct container *c = op_container(o);
+	struct pod_spec *s = o->pod->spec;
+	size_t i = 0;
+	while (s->containers[i] != c->spec)
+		i++;
+	memmove(s->containers + i, s->containers + i + 1, (s->ncontainers - i - 1) * sizeof *s->containers);
+	s->ncontainers--;
+	o->len = i;
+	o->keep = c->spec;
+	return 0;
+}
+
+static void drop_revert(struct op *o)
+{
+	struct pod_spec *s = o->pod->spec;
+	memmove(s->containers + o->len + 1, s->containers + o->len, (s->ncontainers - o->len) * sizeof *s->containers);
+	s->containers[o->len] = o->keep;
+	s->ncontainers++;
+}
+
+static int drop_message(struct op *o, struct wire_out *out, struct err *e UNUSED)
+{
+	wire_begin(out, W_DROP, 0);
+	wire_str(out, K_NAME, op_container(o)->id);
+	wire_u64(out, K_GRACE, o->pod->spec->grace);
+	return 0;
+}
+
+static void drop_after(struct op *o)
+{
+	struct container *c = op_container(o);
+	struct pod_spec *s = o->pod->spec;
+	engine_event(o->pod->engine, o->pod, c, "removed");
+	session_end_all(o->pod, c->spec->name);
+	/* pod_spec_drop wants it in the list. */
+	drop_revert(o);
+	container_free(c);
+	pod_spec_drop(s, o->keep);
+	struct err none = { 0 };
+	if (o->done)
+		o->done(o->arg, 0, &none);
+	engine_changed(o->pod->engine, o->pod, CHANGE_TREE);
+}
+
+int engine_container_remove(struct container *c, done_fn *done, void *arg, struct err *e)
+{
+	struct op *o = op_new(c->pod, c, done, arg);
+	if (!o)
+		return err_set(e, ENOMEM, "container %s: out of memory", c->spec->name);
+	o->apply = drop_apply;
+	o->revert = drop_revert;
+	o->message = drop_message;
+	o->after = drop_after;
+	return op_run(o, e);
+}
+
+/* --- what podfs-pod says --- */
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+	snprintf(to, size, "%s", from ? from : "");
+}
+
+static void tell_transition(struct container *c, const struct container_status *was)
+{
+	const struct container_status *s = &c->status;
+	struct engine *en = c->pod->engine;
+	if (s->state == C_RUNNING && (was->state != C_RUNNING || was->pid != s->pid) && was->state != C_PAUSED)
+		engine_event(en, c->pod, c, "started (pid %d)", (int)s->pid);
+	else if (s->state == C_PAUSED && was->state != C_PAUSED)
+		engine_event(en, c->pod, c, "paused");
+	else if (s->state == C_RUNNING && was->state == C_PAUSED)
+		engine_event(en, c->pod, c, "unpaused");
+	else if (s->state == C_TERMINATED && (was->state != C_TERMINATED || was->finished_ns != s->finished_ns))
+		engine_event(en, c->pod, c, "ended: %s, exit code %d%s%s", s->reason, s->exit_code, *s->message ? ": " : "",
+			     s->message);
+	else if (s->state == C_WAITING && s->next_ns && was->next_ns != s->next_ns)
+		engine_event(en, c->pod, c, "%s: ended with %d, next start in %.1f s", s->reason, s->exit_code,
+			     s->next_ns > now_real_ns() ? (double)(s->next_ns - now_real_ns()) / 1e9 : 0.0);
+}
+
+void container_on_state(struct pod *p, struct wire_in *in)
+{
+	struct container *c = container_by_id(p, wire_get_str(in, K_NAME));
+	if (!c)
+		return;
+	struct container_status was = c->status, *s = &c->status;
+	uint64_t state = wire_get_u64(in, K_STATE, C_WAITING);
+	s->state = state <= C_TERMINATED ? (enum container_state)state : C_WAITING;
+	copy_text(s->reason, sizeof s->reason, wire_get_str(in, K_REASON));
+	copy_text(s->message, sizeof s->message, wire_get_str(in, K_ERROR));
+	s->pid = (pid_t)wire_get_u64(in, K_PID, 0);
+	s->exit_code = (int)(int64_t)wire_get_u64(in, K_CODE, (uint64_t)-1);
+	s->signal = (int)wire_get_u64(in, K_SIGNAL, 0);
+	s->restarts = (unsigned)wire_get_u64(in, K_RESTARTS, 0);
+	s->started_ns = wire_get_u64(in, K_STARTED, 0);
+	s->finished_ns = wire_get_u64(in, K_FINISHED, 0);
+	s->next_ns = wire_get_u64(in, K_NEXT, 0);
+	s->root_fd = (int)(int64_t)wire_get_u64(in, K_ROOTFD, (uint64_t)-1);
+	if (!c->log)
+		container_open_log(c);
+	tell_transition(c, &was);
+	engine_changed(p->engine, p, CHANGE_STATE);
+}
+
+/* The sandbox is gone, and with it what podfs-pod knew. 137 is what kubelet reports for a container whose end
+ * nobody saw (ContainerStatusUnknown). */
+void container_lost(struct container *c, const char *reason, const char *message)
+{
+	struct container_status *s = &c->status;
+	bool ran = s->state == C_RUNNING || s->state == C_PAUSED || s->next_ns;
+	s->pid = 0;
+	s->root_fd = -1;
+	s->next_ns = 0;
+	if (!ran)
+		return;
+	s->state = C_TERMINATED;
+	s->exit_code = 137;
+	s->finished_ns = now_real_ns();
+	copy_text(s->reason, sizeof s->reason, reason);
+	copy_text(s->message, sizeof s->message, message);
+}

@@ -1,0 +1,170 @@
+/* Settings: a file of the tree is written.
+ *
+ * Each effect (spec.h, enum spec_effect) has one way to tell podfs-pod; the rest is the same for all
+ * and lives in op.c. Also chown and chmod of a pod, which are settings without a file.
+ */
+#include "runtime/engine/private.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct spec_ref ref_of(const struct op *o)
+{
+	struct container *c = op_container(o);
+	return (struct spec_ref){ .pod = o->pod->spec, .container = c ? c->spec : NULL };
+}
+
+static int keep_old(struct op *o)
+{
+	_cleanup_buf_ struct buf old = { 0 };
+	o->was_set = o->field->is_set(ref_of(o));
+	if (o->was_set)
+		o->field->get(ref_of(o), &old);
+	o->old = strdup(buf_str(&old));
+	return o->old && !buf_status(&old) ? 0 : -ENOMEM;
+}
+
+static void set_revert(struct op *o)
+{
+	o->field->set(ref_of(o), o->old, strlen(o->old), NULL);
+}
+
+static int set_apply(struct op *o, struct err *e)
+{
+	if (keep_old(o))
+		return err_set(e, ENOMEM, "%s: out of memory", o->field->name);
+	int r = spec_set(o->field, ref_of(o), o->text, o->len, e);
+	if (r || o->field->effect != SPEC_IMAGE || !op_container(o)->spec->image)
+		return r;
+	r = plan_check(op_container(o), o->by_root, e);
+	if (r)
+		set_revert(o);
+	return r;
+}
+
+static int put_limit_writes(struct op *o, struct wire_out *out, struct err *e)
+{
+	struct cg_writes w = { 0 };
+	int r = cg_limit(o->pod->engine->cg, ref_of(o), o->field->name, &w, e);
+	if (r)
+		return r;
+	wire_begin(out, W_LIMIT, 0);
+	for (size_t i = 0; i < w.n; i++) {
+		wire_str(out, K_PATH, w.v[i].path);
+		wire_str(out, K_VALUE, w.v[i].value);
+	}
+	cg_writes_free(&w);
+	return 0;
+}
+
+static int set_message(struct op *o, struct wire_out *out, struct err *e)
+{
+	const struct pod_spec *s = o->pod->spec;
+	switch (o->field->effect) {
+	case SPEC_LIMIT:
+		return put_limit_writes(o, out, e);
+	case SPEC_HOSTNAME:
+		wire_begin(out, W_HOSTNAME, 0);
+		wire_str(out, K_HOSTNAME, s->hostname);
+		return 0;
+	case SPEC_POLICY:
+		wire_begin(out, W_POLICY, 0);
+		plan_policy(o->pod, out);
+		return 0;
+	case SPEC_SHARE:
+		wire_begin(out, W_SHARE, 0);
+		wire_str(out, K_SHARE, s->share_pid ? "ipc net uts pid" : "ipc net uts");
+		return 0;
+	case SPEC_AT_START:
+	case SPEC_IMAGE:
+	case SPEC_INERT:
+		break;
+	}
+	wire_begin(out, W_RECORD, 0);
+	return 0;
+}
+
+static void set_after(struct op *o)
+{
+	struct container *c = op_container(o);
+	struct err e = { 0 };
+	int r = 0;
+	if (c && o->field->effect == SPEC_IMAGE && c->spec->image) {
+		r = container_start(c, o->done, o->arg, &e);
+		if (!r)
+			return;
+	}
+	if (o->done)
+		o->done(o->arg, r, &e);
+}
+
+int engine_set(struct pod *p, struct container *c, const struct spec_field *f, const char *text, size_t len, bool by_root,
+	       done_fn *done, void *arg, struct err *e)
+{
+	struct op *o = op_new(p, c, done, arg);
+	if (o)
+		o->text = malloc(len + 1);
+	if (!o || !o->text) {
+		free(o);
+		return err_set(e, ENOMEM, "%s: out of memory", f->name);
+	}
+	memcpy(o->text, text, len);
+	o->text[len] = 0;
+	o->len = len;
+	o->field = f;
+	o->by_root = by_root;
+	o->apply = set_apply;
+	o->revert = set_revert;
+	o->message = set_message;
+	o->after = set_after;
+	return op_run(o, e);
+}
+
+/* --- chown, chmod --- */
+
+static void owner_swap(struct op *o)
+{
+	struct pod_spec *s = o->pod->spec;
+	uid_t uid = s->owner;
+	gid_t gid = s->group;
+	mode_t mode = s->mode;
+	s->owner = o->uid;
+	s->group = o->gid;
+	s->mode = o->mode;
+	o->uid = uid;
+	o->gid = gid;
+	o->mode = mode;
+}
+
+static int owner_apply(struct op *o, struct err *e UNUSED)
+{
+	const struct pod_spec *s = o->pod->spec;
+	if (o->uid == (uid_t)-1)
+		o->uid = s->owner;
+	if (o->gid == (gid_t)-1)
+		o->gid = s->group;
+	if (o->mode == (mode_t)-1)
+		o->mode = s->mode;
+	owner_swap(o);
+	return 0;
+}
+
+static int owner_message(struct op *o UNUSED, struct wire_out *out, struct err *e UNUSED)
+{
+	wire_begin(out, W_RECORD, 0);
+	return 0;
+}
+
+int engine_pod_chown(struct pod *p, uid_t uid, gid_t gid, mode_t mode, done_fn *done, void *arg, struct err *e)
+{
+	struct op *o = op_new(p, NULL, done, arg);
+	if (!o)
+		return err_set(e, ENOMEM, "pod %s: out of memory", p->spec->name);
+	o->uid = uid;
+	o->gid = gid;
+	o->mode = mode == (mode_t)-1 ? mode : mode & 0777;
+	o->apply = owner_apply;
+	o->revert = owner_swap;
+	o->message = owner_message;
+	return op_run(o, e);
+}
