@@ -1,0 +1,388 @@
+/* Keeping a server behind the mount: see keep.h. */
+#include "tools/keep.h"
+
+#include "runtime/base/loop.h"
+#include "runtime/base/util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#define MAX_AGAIN 5        /* starts in a row before the mount is given up */
+#define CALM_MS 60000      /* a server that lived that long was not one of a row */
+#define FIRST_DELAY_MS 50  /* before the second start of a row; doubles */
+#define END_MS 5000        /* what the server may take to end */
+#define READY_MS 60000     /* what it may take to begin: it reads every record */
+#define STATUS_REFUSED 2   /* of a server that was not made to go on with its predecessor's mount */
+
+/* What the keeper is about, in the order of a life:
+ *
+ *   state     server ended            mount gone too     timer             SIGTERM
+ *   SERVING   -> PAUSING, or LOST     -> over            -                 unmount -> ENDING
+ *   PAUSING   -                       -> over            start -> SERVING  unmount -> over
+ *   ENDING    -> over                 -> over            kill the server   -
+ *   LOST      over, with an error: the mount is detached
+ */
+enum keep_state { SERVING, PAUSING, ENDING, LOST };
+
+#define _cleanup_strs_ __attribute__((cleanup(strs_free)))
+
+struct keep {
+	struct loop loop;
+	struct watch server, signals;
+	struct timer timer;
+	enum keep_state state;
+	const struct options *o;
+	struct mount *m;
+	int lock_fd, log_fd;
+	pid_t pid; /* of the server; 0: none. Its pidfd is server.fd */
+	uint64_t started_ns;
+	unsigned row; /* starts that ended soon, one after another */
+	bool refused; /* the server said by its status that it cannot go on with another's mount */
+};
+
+static void note(const struct keep *k, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void note(const struct keep *k, const char *fmt, ...)
+{
+	char when[21];
+	va_list ap;
+	format_time_s(now_real_ns(), when);
+	dprintf(k->log_fd, "%s podfs: %s: ", when, k->m->path);
+	va_start(ap, fmt);
+	vdprintf(k->log_fd, fmt, ap);
+	va_end(ap);
+	dprintf(k->log_fd, "\n");
+}
+
+/* Where the server's program is: named by PODFS_LIBEXEC, beside this one in a build folder, or installed. */
+static int find_server(char path[PATH_MAX], struct err *e)
+{
+	const char *env = getenv("PODFS_LIBEXEC");
+	if (env && *env) {
+		snprintf(path, PATH_MAX, "%s/podfs-server", env);
+		return access(path, X_OK) ? err_sys(e, errno, "%s", path) : 0;
+	}
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	self[n > 0 ? n : 0] = 0;
+	char *slash = strrchr(self, '/');
+	if (slash)
+		*slash = 0;
+	static const char *const places[] = { "/../fs/podfs-server", "/../libexec/podfs/podfs-server" };
+	for (size_t i = 0; i < ARRAY_LEN(places); i++)
+		if (snprintf(path, PATH_MAX, "%s%s", self, places[i]) < PATH_MAX && !access(path, X_OK))
+			return 0;
+	snprintf(path, PATH_MAX, "%s/podfs-server", PODFS_LIBEXECDIR);
+	return access(path, X_OK) ? err_sys(e, errno, "%s", path) : 0;
+}
+
+/* --- in the child --- */
+
+/* dup2 clears CLOEXEC only when the numbers differ. */
+static void hand_down(int fd, int as)
+{
+	if (fd == as)
+		fcntl(fd, F_SETFD, 0);
+	else
+		dup2(fd, as);
+}
+
+/* Descriptors keep their numbers: only CLOEXEC is cleared. */
+__attribute__((noreturn)) static void exec_server(const struct keep *k, const char *path, int ready, char *const *argv)
+{
+	int fds[] = { k->m->fd, ready, k->lock_fd };
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fcntl(fds[i], F_SETFD, 0);
+	hand_down(open("/dev/null", O_RDWR | O_CLOEXEC), STDIN_FILENO);
+	hand_down(k->log_fd, STDOUT_FILENO);
+	hand_down(k->log_fd, STDERR_FILENO);
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	/* ^C on a keeper in the foreground is for the keeper, not for pods. */
+	setsid();
+	if (!chdir("/"))
+		execv(path, argv);
+	dprintf(ready, "%s: %s\n", path, strerror(errno));
+	_exit(127);
+}
+
+/* --- start --- */
+
+static int put_number(struct strs *argv, const char *option, int n)
+{
+	char text[12];
+	int r = strs_add(argv, option, strlen(option));
+	return r ? r : strs_add(argv, text, (size_t)snprintf(text, sizeof text, "%d", n));
+}
+
+static int put_text(struct strs *argv, const char *option, const char *text)
+{
+	int r = strs_add(argv, option, strlen(option));
+	return r || !text ? r : strs_add(argv, text, strlen(text));
+}
+
+/* The command line of the server: what it is given, and the settings as podfs itself was given them. */
+static int make_argv(const struct keep *k, int ready, bool again, struct strs *argv)
+{
+	int r = put_text(argv, "podfs-server", NULL);
+	if (!r)
+		r = put_number(argv, "--fuse-fd", k->m->fd);
+	if (!r)
+		r = put_number(argv, "--ready-fd", ready);
+	if (!r)
+		r = put_number(argv, "--lock-fd", k->lock_fd);
+	if (!r && again)
+		r = put_text(argv, "--again", NULL);
+	if (!r && k->o->config)
+		r = put_text(argv, "--config", k->o->config);
+	for (size_t i = 0; !r && i < k->o->set.n; i++)
+		r = put_text(argv, "-o", k->o->set.v[i]);
+	return r;
+}
+
+static void forget_server(struct keep *k)
+{
+	loop_del(&k->loop, &k->server);
+	close_fd(&k->server.fd);
+	k->pid = 0;
+}
+
+/* How the server ended, in words. Reaps it. */
+static void reap(struct keep *k, char *how, size_t size)
+{
+	int status = 0;
+	waitpid(k->pid, &status, 0);
+	k->refused = WIFEXITED(status) && WEXITSTATUS(status) == STATUS_REFUSED;
+	forget_server(k);
+	if (WIFSIGNALED(status))
+		snprintf(how, size, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		snprintf(how, size, "ended with status %d", WEXITSTATUS(status));
+}
+
+/* One line from the server: "0", or why not. */
+static int read_ready(struct keep *k, int fd, struct err *e)
+{
+	char line[512];
+	size_t len = 0;
+	uint64_t deadline = now_mono_ns() + READY_MS * 1000000ull;
+	while (len < sizeof line - 1) {
+		struct pollfd p[] = { { .fd = fd, .events = POLLIN }, { .fd = k->signals.fd, .events = POLLIN } };
+		uint64_t now = now_mono_ns();
+		int n = now < deadline ? poll(p, ARRAY_LEN(p), (int)((deadline - now) / 1000000) + 1) : 0;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (p[1].revents)
+			return err_set(e, ECANCELED, "asked to end while the server was starting");
+		if (n <= 0)
+			return err_set(e, ETIMEDOUT, "podfs-server was not ready after %d seconds", READY_MS / 1000);
+		ssize_t got = read(fd, line + len, sizeof line - 1 - len);
+		if (got <= 0)
+			break;
+		len += (size_t)got;
+	}
+	line[len] = 0;
+	line[strcspn(line, "\n")] = 0;
+	if (!strcmp(line, "0"))
+		return 0;
+	if (*line)
+		return err_set(e, EIO, "%s", line);
+	char how[80];
+	reap(k, how, sizeof how);
+	return err_set(e, EIO, "podfs-server %s before it was ready; %s/podfs.log may say why", how, k->o->cfg.state);
+}
+
+static void kill_server(struct keep *k)
+{
+	char how[80];
+	if (!k->pid)
+		return;
+	pidfd_send_signal(k->server.fd, SIGKILL, NULL, 0);
+	reap(k, how, sizeof how);
+}
+
+static int start_server(struct keep *k, bool again, struct err *e)
+{
+	char path[PATH_MAX];
+	int pipefd[2];
+	_cleanup_strs_ struct strs argv = { 0 };
+	int r = find_server(path, e);
+	if (r)
+		return r;
+	if (pipe2(pipefd, O_CLOEXEC))
+		return err_sys(e, errno, "pipe");
+	_cleanup_close_ int ours = pipefd[0];
+	_cleanup_close_ int theirs = pipefd[1];
+	r = make_argv(k, theirs, again, &argv);
+	if (r)
+		return r;
+	k->pid = fork();
+	if (k->pid < 0) {
+		k->pid = 0;
+		return err_sys(e, errno, "fork");
+	}
+	if (!k->pid)
+		exec_server(k, path, theirs, argv.v);
+	close_fd(&theirs);
+	k->started_ns = now_mono_ns();
+	k->server.fd = pidfd_open(k->pid, 0);
+	r = k->server.fd < 0 ? err_sys(e, errno, "pidfd_open") : read_ready(k, ours, e);
+	if (r)
+		kill_server(k);
+	return r;
+}
+
+/* --- events --- */
+
+static void over(struct keep *k)
+{
+	timer_stop(&k->loop, &k->timer);
+	k->loop.stop = true;
+}
+
+/* Without a server the connection has to end: users then see ENOTCONN instead of waiting for ever. */
+static void give_up(struct keep *k, const char *why)
+{
+	note(k, "%s; the mount is detached", why);
+	k->state = LOST;
+	mount_undo(k->m);
+	over(k);
+}
+
+static void serve(struct keep *k, bool again);
+
+static void start_again(struct keep *k)
+{
+	if (k->refused) {
+		give_up(k, "it cannot go on with this mount");
+		return;
+	}
+	if (now_mono_ns() - k->started_ns > CALM_MS * 1000000ull)
+		k->row = 0;
+	if (k->row >= MAX_AGAIN) {
+		give_up(k, "the server ended too often in a row");
+		return;
+	}
+	k->state = PAUSING;
+	timer_arm(&k->loop, &k->timer, k->row ? FIRST_DELAY_MS << (k->row - 1) : 0);
+	k->row++;
+}
+
+static void on_server(struct watch *w, uint32_t events)
+{
+	struct keep *k = container_of(w, struct keep, server);
+	char how[80];
+	reap(k, how, sizeof how);
+	if (mount_gone(k->m) || k->state == ENDING) {
+		over(k);
+		return;
+	}
+	note(k, "podfs-server %s", how);
+	start_again(k);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct keep *k = container_of(t, struct keep, timer);
+	if (k->state == PAUSING) {
+		serve(k, true);
+		return;
+	}
+	note(k, "the server does not end: it is killed");
+	pidfd_send_signal(k->server.fd, SIGKILL, NULL, 0);
+}
+
+static void serve(struct keep *k, bool again)
+{
+	struct err e = { 0 };
+	int r = mount_gone(k->m) ? -ENOTCONN : start_server(k, again, &e);
+	if (!r)
+		r = loop_add(&k->loop, &k->server, EPOLLIN);
+	if (!r) {
+		k->state = SERVING;
+	} else if (mount_gone(k->m)) {
+		over(k);
+	} else {
+		kill_server(k);
+		note(k, "the server does not start: %s", e.text);
+		start_again(k);
+	}
+}
+
+static void on_signal(struct watch *w, uint32_t events)
+{
+	struct keep *k = container_of(w, struct keep, signals);
+	struct signalfd_siginfo si;
+	if (read(w->fd, &si, sizeof si) != sizeof si || k->state == ENDING)
+		return;
+	bool idle = mount_undo(k->m);
+	k->state = ENDING;
+	if (!k->pid) {
+		over(k);
+		return;
+	}
+	/* A clean unmount tells the server itself. What is still open keeps the connection alive. */
+	if (!idle)
+		pidfd_send_signal(k->server.fd, SIGTERM, NULL, 0);
+	timer_arm(&k->loop, &k->timer, END_MS);
+}
+
+static int watch_signals(struct keep *k)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	k->signals.fd = signalfd(-1, &set, SFD_CLOEXEC);
+	return k->signals.fd < 0 ? -errno : loop_add(&k->loop, &k->signals, EPOLLIN);
+}
+
+static void keep_free(struct keep *k)
+{
+	kill_server(k);
+	close_fd(&k->signals.fd);
+	loop_free(&k->loop);
+	free(k);
+}
+
+int keep_start(struct keep **out, const struct options *o, struct mount *m, int lock_fd, int log_fd, struct err *e)
+{
+	struct keep *k = calloc(1, sizeof *k);
+	if (!k)
+		return -ENOMEM;
+	*k = (struct keep){ .o = o, .m = m, .lock_fd = lock_fd, .log_fd = log_fd };
+	k->server = (struct watch){ .fd = -1, .fn = on_server };
+	k->signals = (struct watch){ .fd = -1, .fn = on_signal };
+	k->timer.fn = on_timer;
+	int r = loop_init(&k->loop);
+	if (!r)
+		r = watch_signals(k);
+	if (!r)
+		r = start_server(k, false, e);
+	if (!r)
+		r = loop_add(&k->loop, &k->server, EPOLLIN);
+	if (r)
+		keep_free(k);
+	else
+		*out = k;
+	return r;
+}
+
+int keep_run(struct keep *k)
+{
+	int r = loop_run(&k->loop);
+	if (k->state == LOST)
+		r = -EIO;
+	keep_free(k);
+	return r;
+}
