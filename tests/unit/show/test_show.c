@@ -1,0 +1,288 @@
+/* The texts of the tree, word for word, from pods made by hand. */
+#include "tests/unit/show/pods.h"
+
+#include "runtime/base/util.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct node n;
+
+static int begin(void **state)
+{
+	node_begin(&n);
+	return 0;
+}
+
+static int end(void **state)
+{
+	node_end(&n);
+	return 0;
+}
+
+static void reads(struct container *c, show_fn *fn, const char *want)
+{
+	_cleanup_free_ char *got = shown(&n, c, fn);
+	assert_string_equal(got, want);
+}
+
+static void has(show_fn *fn, const char *want)
+{
+	_cleanup_free_ char *got = shown(&n, NULL, fn);
+	if (!strstr(got, want))
+		fail_msg("no \"%s\" in:\n%s", want, got);
+}
+
+static void ages(void **state)
+{
+	static const struct {
+		uint64_t s;
+		const char *want;
+	} t[] = {
+		{ 0, "0s" },          { 119, "119s" },       { 120, "2m" },        { 150, "2m30s" },
+		{ 599, "9m59s" },     { 600, "10m" },        { 10799, "179m" },    { 10800, "3h" },
+		{ 11160, "3h6m" },    { 28800, "8h" },       { 172799, "47h" },    { 172800, "2d" },
+		{ 180000, "2d2h" },   { 691200, "8d" },      { 63071999, "729d" }, { 63072000, "2y" },
+		{ 63158400, "2y1d" }, { 252288000, "8y" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		_cleanup_buf_ struct buf b = { 0 };
+		/* half a second back, so that a slow machine does not come to the next second */
+		show_age(now_real_ns() - t[i].s * 1000000000 - 100000000, &b);
+		assert_string_equal(buf_str(&b), t[i].want);
+	}
+	_cleanup_buf_ struct buf ahead = { 0 };
+	show_age(now_real_ns() + 5000000000, &ahead);
+	assert_string_equal(buf_str(&ahead), "0s");
+}
+
+static void tables(void **state)
+{
+	reads(NULL, show_pods,
+	      "NAME   READY   STATUS    RESTARTS   AGE\n"
+	      "web    2/2     Running   0          5m\n");
+	reads(NULL, show_wide,
+	      "NAME   READY   STATUS    RESTARTS   AGE   IP          CONTAINERS    IMAGES                 OWNER\n"
+	      "web    2/2     Running   0          5m    127.0.0.1   nginx,probe   nginx:alpine,busybox   root\n");
+	n.en.npods = 0;
+	reads(NULL, show_pods, "NAME   READY   STATUS   RESTARTS   AGE\n");
+}
+
+static void empty_cells(void **state)
+{
+	n.pod.ncontainers = 0;
+	n.pod.pid = 0;
+	n.pod.spec->owner = 4294967290u;
+	fake.phase = POD_PENDING;
+	reads(NULL, show_wide,
+	      "NAME   READY   STATUS    RESTARTS   AGE   IP       CONTAINERS   IMAGES   OWNER\n"
+	      "web    0/0     Pending   0          5m    <none>   <none>       <none>   4294967290\n");
+	reads(NULL, show_ip, "");
+}
+
+static void word(const char *want)
+{
+	assert_string_equal(pod_word(&n.pod), want);
+}
+
+static void status_column(void **state)
+{
+	struct container_status *a = &n.c[0].status, *b = &n.c[1].status;
+	word("Running");
+	b->state = C_TERMINATED;
+	strcpy(b->reason, "Completed");
+	word("Running"); /* the other one goes on */
+	strcpy(b->reason, "OOMKilled");
+	word("OOMKilled");
+	a->state = C_WAITING;
+	strcpy(a->reason, "CrashLoopBackOff");
+	word("CrashLoopBackOff"); /* the first one's comes first */
+	a->state = C_PAUSED;
+	word("Paused");
+	a->state = b->state = C_TERMINATED;
+	strcpy(a->reason, "Completed");
+	strcpy(b->reason, "Completed");
+	word("Completed");
+	a->reason[0] = 0;
+	word("Error");
+	a->state = C_WAITING;
+	strcpy(a->reason, "ContainerCreating");
+	word("ContainerCreating");
+	node_set(&n, &n.c[0], "image", "");
+	n.pod.ncontainers = 1;
+	fake.phase = POD_PENDING;
+	word("Pending");
+	strcpy(n.pod.lost, "podfs-pod was killed");
+	word("Pending");
+	n.pod.pid = 0;
+	word("SandboxLost");
+}
+
+static void state_line(void **state)
+{
+	struct container_status *s = &n.c[0].status;
+	reads(&n.c[0], show_state, "running\n");
+	s->state = C_PAUSED;
+	reads(&n.c[0], show_state, "paused\n");
+	s->state = C_TERMINATED;
+	s->exit_code = 0;
+	strcpy(s->reason, "Completed");
+	reads(&n.c[0], show_state, "terminated Completed (exit code 0)\n");
+	s->exit_code = 137;
+	s->signal = 9;
+	strcpy(s->reason, "OOMKilled");
+	reads(&n.c[0], show_state, "terminated OOMKilled (exit code 137, SIGKILL)\n");
+	s->exit_code = 127;
+	s->signal = 0;
+	strcpy(s->reason, "StartError");
+	strcpy(s->message, "exec /nope: No such file or directory");
+	reads(&n.c[0], show_state, "terminated StartError (exit code 127): exec /nope: No such file or directory\n");
+	s->state = C_WAITING;
+	strcpy(s->reason, "CrashLoopBackOff");
+	s->next_ns = now_real_ns() + 8900000000;
+	reads(&n.c[0], show_state, "waiting CrashLoopBackOff: next start in 9 s\n");
+	*s = (struct container_status){ .state = C_WAITING, .exit_code = -1 };
+	reads(&n.c[0], show_state, "waiting\n");
+	node_set(&n, &n.c[0], "image", "");
+	reads(&n.c[0], show_state, "waiting: no image yet\n");
+}
+
+static void numbers(void **state)
+{
+	struct container_status *s = &n.c[0].status;
+	reads(&n.c[0], show_pid, "4242\n");
+	reads(&n.c[0], show_exitcode, "");
+	reads(&n.c[0], show_restarts, "0\n");
+	s->exit_code = 3; /* of the run before */
+	reads(&n.c[0], show_exitcode, "");
+	s->state = C_TERMINATED;
+	s->pid = 0;
+	s->restarts = 12;
+	reads(&n.c[0], show_pid, "");
+	reads(&n.c[0], show_exitcode, "3\n");
+	reads(&n.c[0], show_restarts, "12\n");
+}
+
+static void one_liners(void **state)
+{
+	reads(NULL, show_status, "Running\n");
+	reads(NULL, show_why, "because of web\n");
+	reads(&n.c[1], show_why, "because of probe\n");
+	reads(NULL, show_ip, "127.0.0.1\n");
+	reads(NULL, show_version, "podfs " PODFS_VERSION "\n");
+}
+
+static void uses(void **state)
+{
+	_cleanup_buf_ struct buf out = { 0 };
+	struct ref r = { .en = &n.en, .pod = &n.pod };
+	assert_int_equal(show_use(&r, "cpu.stat", &out), 0);
+	r.c = &n.c[0];
+	assert_int_equal(show_use(&r, "memory.peak", &out), 0);
+	assert_string_equal(buf_str(&out), "01234567-89ab-4def-8123-456789abcdef//cpu.stat\n"
+					   "01234567-89ab-4def-8123-456789abcdef/nginx/memory.peak\n");
+}
+
+static void config(void **state)
+{
+	has(show_config, "\nversion = " PODFS_VERSION "\n");
+	has(show_config, "\ncgroup_version = 2\n");
+	has(show_config, "\nstarted = 1970-01-01T00:00:01Z\n");
+	has(show_config, "\npods = 1\nimages = 0\n");
+	has(show_config, "log_max");
+}
+
+static void leaving(void **state)
+{
+	reads(NULL, show_leaving, "");
+	n.en.leaving = &n.pod;
+	n.pod.leave_by_ns = now_mono_ns() + 28500000000;
+	reads(NULL, show_leaving, "web 01234567-89ab-4def-8123-456789abcdef 29\n");
+	n.pod.leave_by_ns = 1;
+	reads(NULL, show_leaving, "web 01234567-89ab-4def-8123-456789abcdef 0\n");
+}
+
+static void top(void **state)
+{
+	/* 30 s of CPU in the five minutes since it was made: a tenth of a core */
+	fake.use = (struct cg_use){ .memory = 15 * 1024 * 1024 + 1, .cpu_usec = 30000000, .pids = 3 };
+	const char *want = "NAME   CONTAINER   CPU    MEMORY   PIDS\n"
+			   "web    -           100m   15Mi     3\n"
+			   "web    nginx       100m   15Mi     3\n"
+			   "web    probe       100m   15Mi     3\n";
+	n.pod.ncontainers = 2;
+	n.pod.spec->created_ns -= 5000000; /* the clock moves on meanwhile: not 101 */
+	for (int i = 0; i < 2; i++)
+		n.c[i].spec->created_ns = n.pod.spec->created_ns;
+	fake.use.cpu_usec += 1000;
+	reads(NULL, show_top, want);
+	fake.use.cpu_usec += 10000000; /* at once again: the same figure */
+	reads(NULL, show_top, want);
+	fake.use_result = -ENOENT;
+	reads(NULL, show_top, "NAME   CONTAINER   CPU   MEMORY   PIDS\n");
+}
+
+static void image(void **state)
+{
+	_cleanup_buf_ struct buf out = { 0 };
+	struct ref r = { .en = &n.en, .path = "busybox" };
+	struct image i = { .canonical = (char *)"docker.io/library/busybox:latest" };
+	assert_int_equal(show_image(&r, &out), -ENOENT);
+	fake.image = &i;
+	assert_int_equal(show_image(&r, &out), 0);
+	assert_string_equal(buf_str(&out), "docker.io/library/busybox:latest\n");
+}
+
+static void describe(void **state)
+{
+	node_set(&n, NULL, "labels", "app=web\ntier=front\n");
+	node_set(&n, NULL, "memory.max", "256M");
+	node_set(&n, &n.c[1], "command", "sh -c 'echo 1'");
+	node_set(&n, &n.c[1], "cpu.max", "500m");
+	n.c[1].status.state = C_TERMINATED;
+	n.c[1].status.exit_code = 137;
+	n.c[1].status.signal = 9;
+	n.c[1].status.pid = 0;
+	strcpy(n.c[1].status.reason, "OOMKilled");
+	fake.use = (struct cg_use){ .memory = 4096, .cpu_usec = 1002003, .pids = 1 };
+	ring_line(&n.pod.events, "first");
+	for (int i = 0; i < 20; i++)
+		ring_line(&n.pod.events, "again");
+	has(show_describe, "Name:             web\nUID:              01234567-89ab-4def-8123-456789abcdef\n"
+			   "Owner:            root:root (mode 0755)\n");
+	has(show_describe, "Labels:           app=web\n                  tier=front\nAnnotations:      <none>\n");
+	has(show_describe, "Why:              because of web\nIP:               127.0.0.1\n");
+	has(show_describe, "Grace Period:     30s\nShare:            ipc net uts\n");
+	has(show_describe, "Limits:           memory.max 268435456\n");
+	has(show_describe, "Use:              memory 4Ki, cpu 1.002 s, pids 1\n");
+	has(show_describe, "Containers:\n  nginx:\n    Image:            nginx:alpine\n");
+	has(show_describe, "    Command:          sh -c 'echo 1'\n");
+	has(show_describe, "    State:            Terminated\n    Reason:           OOMKilled\n");
+	has(show_describe, "    Exit Code:        137\n    Signal:           SIGKILL\n");
+	has(show_describe, "    Limits:           cpu.max 50000 100000\n");
+	has(show_describe, "Events:\n  again\n");
+	_cleanup_free_ char *got = shown(&n, NULL, show_describe);
+	assert_null(strstr(got, "first"));
+	assert_string_equal(got + strlen(got) - 8, "  again\n");
+}
+
+static void describe_empty(void **state)
+{
+	n.pod.ncontainers = 0;
+	has(show_describe, "Containers:       <none>\nEvents:           <none>\n");
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(ages),   T(tables),  T(empty_cells), T(status_column), T(state_line), T(numbers),  T(one_liners),
+		T(uses),   T(config),  T(leaving),     T(top),           T(image),      T(describe), T(describe_empty),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
