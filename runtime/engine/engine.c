@@ -179,6 +179,21 @@ static int open_folder(int *out, const char *base, const char *sub, struct err *
 	return *out < 0 ? err_sys(e, errno, "%s", path) : 0;
 }
 
+/* The folder below each cgroup hierarchy. Two instances with different state folders must not share one, since
+ * each removes what it does not know in there: so the default name is told apart by the state folder. */
+static int open_cgroups(struct engine *en, struct err *e)
+{
+	char parent[300];
+	uint32_t h = 2166136261u; /* FNV-1a */
+	for (const char *s = en->cfg->state; *s; s++)
+		h = (h ^ (unsigned char)*s) * 16777619u;
+	if (!strcmp(en->cfg->cgroup, "podfs") && strcmp(en->cfg->state, "/var/lib/podfs"))
+		snprintf(parent, sizeof parent, "podfs-%08x", h);
+	else
+		snprintf(parent, sizeof parent, "%s", en->cfg->cgroup);
+	return cg_open(parent, &en->cg, e);
+}
+
 static int open_parts(struct engine *en, struct err *e)
 {
 	int r = open_folder(&en->state_fd, en->cfg->state, "", e);
@@ -190,7 +205,7 @@ static int open_parts(struct engine *en, struct err *e)
 	if (!r)
 		r = find_program_dir(en->priv) ? err_set(e, ENOENT, "/proc/self/exe: is /proc mounted?") : 0;
 	if (!r)
-		r = cg_open(en->cfg->cgroup, &en->cg, e);
+		r = open_cgroups(en, e);
 	if (!r)
 		r = images_open(en->cfg->state, &en->images, e);
 	return r ? r : restore_all(en, e);

@@ -49,6 +49,9 @@ enum wire_op {
 	W_DELETE,       /* K_GRACE: the record is renamed so that the pod is gone from the tree, the
 	                   reply is sent; then stop everything, remove everything, W_GONE, exit */
 
+	W_SANDBOX,      /* the first one after the start: K_RECORD K_HOSTNAME K_SHARE K_CGDIR* K_CGVERSION
+	                   K_RESTART K_GRACE K_BACKOFF…: the reply says that the sandbox stands */
+
 	/* events, podfs-pod -> server */
 	W_REPLY = 64,   /* seq, result; [K_ERROR]; fds */
 	W_READY,        /* the sandbox stands: K_PID [K_LEAVING] */

@@ -1,0 +1,141 @@
+/* Control verbs: start stop restart pause unpause kill, for a container or all of a pod.
+ *
+ * A verb is asked for, not awaited: done comes when podfs-pod has taken it on. Of a pod's containers
+ * those are left out that the verb can't mean (starting what runs, stopping what does not), unless that
+ * leaves none.
+ */
+#include "runtime/engine/private.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* One verb over n containers: done once, with the first refusal if there was one. */
+struct verb {
+	unsigned left;
+	int result;
+	struct err e;
+	done_fn *done;
+	void *arg;
+};
+
+static void verb_done(struct verb *v, int result, const struct err *e)
+{
+	if (result < 0 && !v->result) {
+		v->result = result;
+		v->e = *e;
+	}
+	if (--v->left)
+		return;
+	if (v->done)
+		v->done(v->arg, v->result, &v->e);
+	free(v);
+}
+
+static void on_verb_reply(void *arg, int result, struct wire_in *in UNUSED, const struct err *e)
+{
+	verb_done(arg, result, e);
+}
+
+static bool is_up(const struct container *c)
+{
+	return c->status.state == C_RUNNING || c->status.state == C_PAUSED;
+}
+
+static int fits(const struct container *c, enum ctl_verb verb, struct err *e)
+{
+	const char *name = c->spec->name;
+	switch (verb) {
+	case CTL_START:
+		return is_up(c) ? err_set(e, EALREADY, "ctl: %s runs already", name) : plan_check(c, true, e);
+	case CTL_RESTART:
+		return plan_check(c, true, e);
+	case CTL_STOP:
+		return is_up(c) || c->starting || c->status.next_ns ? 0 : err_set(e, ESRCH, "ctl: %s does not run", name);
+	case CTL_KILL:
+		return is_up(c) ? 0 : err_set(e, ESRCH, "ctl: %s does not run", name);
+	case CTL_PAUSE:
+		return c->status.state == C_RUNNING ? 0 : err_set(e, ESRCH, "ctl: %s does not run", name);
+	case CTL_UNPAUSE:
+		return c->status.state == C_PAUSED ? 0 : err_set(e, EINVAL, "ctl: %s is not paused", name);
+	}
+	return err_set(e, EINVAL, "ctl: unknown verb");
+}
+
+/* A start is taken on as soon as podfs-pod has the plan; how it ended is in `state`. */
+static int send_start(struct container *c, struct verb *v, struct err *e)
+{
+	int r = container_start(c, NULL, NULL, e);
+	if (!r)
+		verb_done(v, 0, NULL);
+	return r;
+}
+
+static int send_verb(struct container *c, const struct ctl *ctl, struct verb *v, struct err *e)
+{
+	static const enum wire_op op_of[] = {
+		[CTL_STOP] = W_STOP, [CTL_PAUSE] = W_PAUSE, [CTL_UNPAUSE] = W_UNPAUSE, [CTL_KILL] = W_KILL,
+	};
+	if (ctl->verb == CTL_START || ctl->verb == CTL_RESTART)
+		return send_start(c, v, e);
+	struct wire_out o = { 0 };
+	wire_begin(&o, op_of[ctl->verb], 0);
+	wire_str(&o, K_NAME, c->id);
+	if (ctl->verb == CTL_STOP)
+		wire_u64(&o, K_GRACE, c->pod->spec->grace);
+	if (ctl->verb == CTL_KILL)
+		wire_u64(&o, K_SIGNAL, (uint64_t)ctl->signal);
+	int r = link_request(c->pod, &o, on_verb_reply, v);
+	wire_free(&o);
+	return r ? err_sys(e, -r, "ctl: %s", c->spec->name) : 0;
+}
+
+static int pick(struct pod *p, struct container *c, enum ctl_verb verb, struct container **out, unsigned *n,
+		struct err *e)
+{
+	int first = 0;
+	struct err why = { 0 };
+	*n = 0;
+	for (size_t i = 0; i < (c ? 1 : p->ncontainers); i++) {
+		struct container *one = c ? c : p->containers[i];
+		struct err mine = { 0 };
+		int r = fits(one, verb, &mine);
+		if (!r) {
+			out[(*n)++] = one;
+		} else if (!first) {
+			first = r;
+			why = mine;
+		}
+	}
+	if (*n)
+		return 0;
+	if (!first)
+		return err_set(e, ENOENT, "ctl: pod %s has no containers", p->spec->name);
+	if (e)
+		*e = why;
+	return first;
+}
+
+int engine_ctl(struct pod *p, struct container *c, const struct ctl *ctl, done_fn *done, void *arg, struct err *e)
+{
+	struct container *who[CONTAINERS_MAX];
+	unsigned n;
+	int r = 0;
+	if (p->link->watch.fd < 0 && (ctl->verb == CTL_START || ctl->verb == CTL_RESTART))
+		r = pod_revive(p, e);
+	if (!r)
+		r = pick(p, c, ctl->verb, who, &n, e);
+	struct verb *v = r ? NULL : calloc(1, sizeof *v);
+	if (!r && !v)
+		r = err_set(e, ENOMEM, "ctl: out of memory");
+	if (r)
+		return r;
+	*v = (struct verb){ .left = n + 1, .done = done, .arg = arg };
+	for (unsigned i = 0; i < n; i++) {
+		struct err mine = { 0 };
+		r = send_verb(who[i], ctl, v, &mine);
+		if (r)
+			verb_done(v, r, &mine);
+	}
+	verb_done(v, 0, NULL);
+	return 0;
+}

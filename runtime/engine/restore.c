@@ -1,0 +1,255 @@
+/* Start-up: records, living podfs-pod processes, and what belongs to nobody any more.
+ *
+ * What is wanted is in the records, what is comes from podfs-pod; this file compares the two. A pod
+ * whose podfs-pod is gone (reboot, crash) gets a new one; its containers start as their policy says.
+ */
+#include "runtime/engine/private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define REAP_RETRY_MS 20
+#define REAP_TRIES 500
+
+/* --- cgroups of lost pods --- */
+
+struct reap {
+	struct timer timer;
+	struct engine *en;
+	struct reap *next;
+	int tries;
+	char uid[37];
+};
+
+static void reap_drop(struct reap *r)
+{
+	for (struct reap **at = &r->en->priv->reaps; *at; at = &(*at)->next)
+		if (*at == r) {
+			*at = r->next;
+			break;
+		}
+	timer_stop(r->en->loop, &r->timer);
+	free(r);
+}
+
+static void on_reap(struct timer *t)
+{
+	struct reap *r = container_of(t, struct reap, timer);
+	int result = cg_destroy(r->en->cg, r->uid);
+	if (result == -EBUSY && ++r->tries < REAP_TRIES) {
+		timer_arm(r->en->loop, t, REAP_RETRY_MS);
+		return;
+	}
+	if (result && result != -ENOENT) {
+		char line[200];
+		snprintf(line, sizeof line, "cgroup %s/%s: %s", r->en->cfg->cgroup, r->uid, strerror(-result));
+		ring_line(&r->en->leaks, line);
+	}
+	reap_drop(r);
+}
+
+void reap_cgroups(struct engine *en, const char *uid)
+{
+	int result = cg_destroy(en->cg, uid);
+	if (result != -EBUSY)
+		return;
+	struct reap *r = calloc(1, sizeof *r);
+	if (!r)
+		return;
+	*r = (struct reap){ .timer = { .fn = on_reap }, .en = en, .next = en->priv->reaps };
+	snprintf(r->uid, sizeof r->uid, "%s", uid);
+	en->priv->reaps = r;
+	timer_arm(en->loop, &r->timer, REAP_RETRY_MS);
+}
+
+void reap_free(struct engine *en)
+{
+	while (en->priv->reaps)
+		reap_drop(en->priv->reaps);
+}
+
+/* --- a sandbox made anew --- */
+
+static void on_nothing(void *arg UNUSED, int result UNUSED, struct wire_in *in UNUSED, const struct err *e UNUSED)
+{
+}
+
+static int send_add(struct container *c, struct err *e)
+{
+	struct wire_out o = { 0 };
+	int r = container_message_add(c, &o, e);
+	if (!r)
+		r = link_request(c->pod, &o, on_nothing, NULL);
+	wire_free(&o);
+	return r;
+}
+
+int pod_revive(struct pod *p, struct err *e)
+{
+	struct engine *en = p->engine;
+	link_drop(p);
+	int r = cg_create(en->cg, p->spec->uid, NULL, e);
+	if (!r)
+		r = pod_spawn(p, NULL, e);
+	if (!r)
+		r = pod_sandbox(p, on_nothing, NULL, e);
+	for (size_t i = 0; !r && i < p->ncontainers; i++)
+		r = send_add(p->containers[i], e);
+	if (!r)
+		engine_event(en, p, NULL, "sandbox made anew");
+	return r;
+}
+
+/* After a reboot or a lost sandbox: Always and OnFailure start again, Never stays as it is. */
+static void start_by_policy(struct pod *p)
+{
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		struct container *c = p->containers[i];
+		struct err e = { 0 };
+		if (!c->spec->image)
+			continue;
+		if (p->spec->restart == RESTART_NEVER) {
+			c->status.state = C_RUNNING; /* as far as anybody knew */
+			container_lost(c, "ContainerStatusUnknown", "the node or its podfs-pod went down");
+		} else if (container_start(c, NULL, NULL, &e)) {
+			engine_event(p->engine, p, c, "could not be started: %s", e.text);
+		}
+	}
+}
+
+/* --- a living podfs-pod --- */
+
+static void on_hello(void *arg, int result, struct wire_in *in UNUSED, const struct err *e UNUSED)
+{
+	struct pod *p = arg;
+	if (p->link->hello) {
+		p->link->hello = false;
+		p->engine->priv->unsettled--;
+	}
+	for (size_t i = 0; result >= 0 && !p->leaving && i < p->ncontainers; i++)
+		container_open_log(p->containers[i]);
+}
+
+void restore_hello(struct pod *p)
+{
+	struct wire_out o = { 0 };
+	wire_begin(&o, W_HELLO, 0);
+	p->link->hello = true;
+	p->engine->priv->unsettled++;
+	if (link_request(p, &o, on_hello, p)) {
+		p->link->hello = false;
+		p->engine->priv->unsettled--;
+	}
+	wire_free(&o);
+}
+
+/* --- records --- */
+
+static int read_record(struct engine *en, const char *uid, struct pod_spec **out, bool *leaving, struct err *e)
+{
+	static const char *const names[] = { "pod.ini", "leaving.ini" };
+	for (int i = 0; i < 2; i++) {
+		char path[128];
+		_cleanup_buf_ struct buf text = { 0 };
+		snprintf(path, sizeof path, "pods/%s/%s", uid, names[i]);
+		int r = read_file_at(en->state_fd, path, SPEC_RECORD_MAX, &text);
+		if (r == -ENOENT)
+			continue;
+		if (r)
+			return err_sys(e, -r, "%s", path);
+		*leaving = i == 1;
+		r = record_read(buf_str(&text), text.len, out, e);
+		return r ? err_prefix(e, "%s", path) : 0;
+	}
+	return err_set(e, ENOENT, "pods/%s: has no record", uid);
+}
+
+static void place(struct engine *en, struct pod *p, bool leaving)
+{
+	if (!leaving) {
+		pods_insert(en, p);
+		return;
+	}
+	p->leaving = true;
+	p->next_leaving = en->leaving;
+	en->leaving = p;
+}
+
+static void bring_back(struct pod *p)
+{
+	struct engine *en = p->engine;
+	struct err e = { 0 };
+	char name[64];
+	snprintf(name, sizeof name, "%s.sock", p->spec->uid);
+	int sock = wire_connect(en->run_fd, name);
+	if (sock >= 0 && !link_attach(p, sock)) {
+		restore_hello(p);
+		return;
+	}
+	if (p->leaving) {
+		pod_start_removal(p);
+		return;
+	}
+	cg_destroy(en->cg, p->spec->uid);
+	if (pod_revive(p, &e)) {
+		snprintf(p->lost, sizeof p->lost, "%.190s", e.text);
+		engine_event(en, p, NULL, "could not be brought back: %s", e.text);
+		return;
+	}
+	start_by_policy(p);
+}
+
+static void restore_one(struct engine *en, const char *uid)
+{
+	struct err e = { 0 };
+	struct pod_spec *spec = NULL;
+	bool leaving = false;
+	int r = read_record(en, uid, &spec, &leaving, &e);
+	if (!r && !leaving && (engine_pod(en, spec->name) || en->npods >= en->cfg->max_pods)) {
+		r = err_set(&e, EEXIST, "pods/%s: %s: there is another of that name, or max_pods is reached", uid, spec->name);
+		pod_spec_free(spec);
+	}
+	struct pod *p = r ? NULL : pod_new(en, spec);
+	if (!p) {
+		ring_line(&en->leaks, r ? e.text : "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < spec->ncontainers; i++)
+		container_new(p, spec->containers[i]);
+	place(en, p, leaving);
+	bring_back(p);
+}
+
+static bool has_record(struct engine *en, const char *uid)
+{
+	char path[128];
+	snprintf(path, sizeof path, "pods/%.40s", uid);
+	return !faccessat(en->state_fd, path, F_OK, 0);
+}
+
+/* Groups of pods that have no folder any more. */
+static void drop_orphan_groups(struct engine *en)
+{
+	struct strs uids = { 0 };
+	if (!cg_list(en->cg, &uids))
+		for (size_t i = 0; i < uids.n; i++)
+			if (!has_record(en, uids.v[i]))
+				reap_cgroups(en, uids.v[i]);
+	strs_free(&uids);
+}
+
+int restore_all(struct engine *en, struct err *e)
+{
+	int fd = openat(en->state_fd, "pods", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d)
+		return err_sys(e, errno, "%s/pods", en->cfg->state);
+	struct dirent *de;
+	while ((de = readdir(d)))
+		if (de->d_name[0] != '.' && strlen(de->d_name) == 36)
+			restore_one(en, de->d_name);
+	drop_orphan_groups(en);
+	return 0;
+}

@@ -1,0 +1,228 @@
+/* What is: phase, why, wait.
+ *
+ * Reads only. The one place that says what the states of containers mean for their pod.
+ */
+#include "runtime/engine/private.h"
+
+#include <errno.h>
+#include <string.h>
+
+const char *container_state_name(const struct container *c)
+{
+	static const char *const names[] = {
+		[C_WAITING] = "waiting", [C_RUNNING] = "running", [C_PAUSED] = "paused", [C_TERMINATED] = "terminated",
+	};
+	return names[c->status.state];
+}
+
+const char *pod_phase_name(enum pod_phase ph)
+{
+	static const char *const names[] = {
+		[POD_PENDING] = "Pending", [POD_RUNNING] = "Running", [POD_SUCCEEDED] = "Succeeded", [POD_FAILED] = "Failed",
+	};
+	return names[ph];
+}
+
+/* Waiting and never ran: neither backing off between two runs nor on its way into another. */
+static bool never_ran(const struct container *c)
+{
+	return c->status.state == C_WAITING && !c->status.started_ns && !c->status.finished_ns;
+}
+
+/* As kubelet's getPhase: kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase */
+enum pod_phase pod_phase(const struct pod *p)
+{
+	size_t ended = 0, failed = 0;
+	if (*p->lost && p->ncontainers)
+		return POD_FAILED;
+	if (!p->ncontainers)
+		return POD_PENDING;
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		const struct container *c = p->containers[i];
+		if (never_ran(c))
+			return POD_PENDING;
+		ended += c->status.state == C_TERMINATED;
+		failed += c->status.state == C_TERMINATED && c->status.exit_code != 0;
+	}
+	if (ended < p->ncontainers)
+		return POD_RUNNING;
+	return failed ? POD_FAILED : POD_SUCCEEDED;
+}
+
+unsigned pod_ready_count(const struct pod *p)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < p->ncontainers; i++)
+		n += p->containers[i]->status.state == C_RUNNING;
+	return n;
+}
+
+unsigned pod_restarts(const struct pod *p)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < p->ncontainers; i++)
+		n += p->containers[i]->status.restarts;
+	return n;
+}
+
+/* --- why --- */
+
+static void why_terminated(const struct container *c, struct buf *out)
+{
+	const struct container_status *s = &c->status;
+	buf_printf(out, "%s", *s->reason ? s->reason : "ended");
+	if (s->signal)
+		buf_printf(out, ": ended by %s (exit code %d)", signal_name(s->signal), s->exit_code);
+	else
+		buf_printf(out, ": exit code %d", s->exit_code);
+	if (*s->message)
+		buf_printf(out, ", %s", s->message);
+	if (c->pod->spec->restart == RESTART_NEVER)
+		buf_puts(out, "; restart is Never: `echo start > ctl` starts it again");
+	else
+		buf_puts(out, "; `echo start > ctl` starts it again");
+}
+
+static void why_waiting(const struct container *c, struct buf *out)
+{
+	const struct container_status *s = &c->status;
+	if (!c->spec->image)
+		buf_puts(out, "it has no image yet: write one to `image`");
+	else if (s->next_ns) {
+		uint64_t now = now_real_ns();
+		buf_printf(out, "%s: ended with exit code %d, next start in %.1f s", *s->reason ? s->reason : "waiting",
+			   s->exit_code, s->next_ns > now ? (double)(s->next_ns - now) / 1e9 : 0.0);
+	} else if (c->starting) {
+		buf_puts(out, "it is being started");
+	} else {
+		buf_printf(out, "%s%s%s", *s->reason ? s->reason : "not started yet", *s->message ? ": " : "", s->message);
+	}
+}
+
+static void why_container(const struct container *c, struct buf *out)
+{
+	switch (c->status.state) {
+	case C_RUNNING:
+		if (c->starting)
+			buf_puts(out, "it runs and is being restarted");
+		else
+			buf_printf(out, "it runs (pid %d)", (int)c->status.pid);
+		break;
+	case C_PAUSED:
+		buf_puts(out, "paused by ctl; `echo unpause > ctl` lets it go on");
+		break;
+	case C_WAITING:
+		why_waiting(c, out);
+		break;
+	case C_TERMINATED:
+		why_terminated(c, out);
+		break;
+	}
+}
+
+/* The container that a person asking about the pod wants to hear of: the first that is worst. */
+static const struct container *worst(const struct pod *p)
+{
+	static const int badness[] = { [C_RUNNING] = 0, [C_PAUSED] = 1, [C_WAITING] = 3, [C_TERMINATED] = 2 };
+	const struct container *w = NULL;
+	int score = 0;
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		const struct container *c = p->containers[i];
+		int b = badness[c->status.state];
+		if (c->status.state == C_TERMINATED && c->status.exit_code)
+			b = 4;
+		if (b > score) {
+			score = b;
+			w = c;
+		}
+	}
+	return w;
+}
+
+void engine_why(const struct pod *p, const struct container *c, struct buf *out)
+{
+	if (c) {
+		why_container(c, out);
+		return;
+	}
+	if (*p->lost) {
+		buf_printf(out, "the sandbox is lost: %s; `echo start > ctl` makes it anew", p->lost);
+		return;
+	}
+	if (!p->ncontainers) {
+		buf_puts(out, "the sandbox is up; it has no containers yet: write an image to `image`");
+		return;
+	}
+	const struct container *w = worst(p);
+	if (!w) {
+		buf_printf(out, "all of its %zu container%s run", p->ncontainers, p->ncontainers == 1 ? "" : "s");
+		return;
+	}
+	buf_printf(out, "%s: ", w->spec->name);
+	why_container(w, out);
+}
+
+/* --- wait --- */
+
+static int failed_start(const struct container *c, struct err *e)
+{
+	const char *words = *c->status.message ? c->status.message : "it could not be started";
+	return err_set(e, c->last_error, "wait: container %s: %s", c->spec->name, words);
+}
+
+static int wait_up(const struct container *c, bool ready, struct err *e)
+{
+	const struct container_status *s = &c->status;
+	if (s->state == C_RUNNING || (s->state == C_PAUSED && !ready))
+		return 0;
+	if (c->starting)
+		return -EAGAIN;
+	if (c->last_error)
+		return failed_start(c, e);
+	if (s->state != C_TERMINATED)
+		return -EAGAIN;
+	/* It ran, and that is over: for `running` that is enough, ready it will not be. */
+	if (ready)
+		return err_set(e, ESRCH, "wait: container %s has ended with exit code %d", c->spec->name, s->exit_code);
+	return 0;
+}
+
+static int wait_one(const struct container *c, enum wait_for what, int *code, struct err *e)
+{
+	if (what != WAIT_ENDED)
+		return wait_up(c, what == WAIT_READY, e);
+	if (c->status.state != C_TERMINATED || c->starting)
+		return -EAGAIN;
+	*code = c->status.exit_code;
+	return 0;
+}
+
+/* A pod: all of its containers; the first failure counts; of exit codes the first that is not 0. */
+static int wait_all(const struct pod *p, enum wait_for what, int *code, struct err *e)
+{
+	int result = p->ncontainers ? 0 : -EAGAIN;
+	*code = 0;
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		int one = 0, r = wait_one(p->containers[i], what, &one, e);
+		if (r && r != -EAGAIN)
+			return r;
+		if (r)
+			result = r;
+		else if (!*code)
+			*code = one;
+	}
+	return result;
+}
+
+int engine_wait(const struct pod *p, const struct container *c, enum wait_for what, struct buf *out, struct err *e)
+{
+	int code = 0;
+	int r = c ? wait_one(c, what, &code, e) : wait_all(p, what, &code, e);
+	if (r)
+		return r;
+	if (what == WAIT_ENDED)
+		buf_printf(out, "%d\n", code);
+	else
+		buf_puts(out, what == WAIT_READY ? "ready\n" : "running\n");
+	return buf_status(out);
+}
