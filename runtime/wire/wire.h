@@ -54,10 +54,11 @@ enum wire_op {
 
 	/* events, podfs-pod -> server */
 	W_REPLY = 64,   /* seq, result; [K_ERROR]; fds */
-	W_READY,        /* the sandbox stands: K_PID [K_LEAVING] */
+	W_READY,        /* the sandbox stands: K_PID [K_LEAVING K_GRACE] [K_TEXT: what could not be had] */
 	W_CONTAINER,    /* K_NAME and its whole state: K_STATE K_REASON K_PID K_CODE K_SIGNAL
 	                   K_RESTARTS K_STARTED K_FINISHED K_NEXT K_ROOTFD K_ERROR */
-	W_SESSION,      /* K_SESSION K_NAME K_STATE(running|ended) [K_CODE] */
+	W_SESSION,      /* K_SESSION K_NAME K_STATE(running|ended) [K_CODE] [K_TTY]; answering W_HELLO it
+	                   carries the fds again */
 	W_LOG,          /* K_NAME: a segment was begun or dropped: look at the folder again */
 	W_DROPPED,      /* K_NAME */
 	W_EVENT,        /* K_NAME? K_TEXT: a line for `events` */
@@ -105,6 +106,11 @@ enum wire_key {
 	K_LOG_MAX, K_LOG_FILES, /* u64 bytes of one segment, number of segments kept */
 	K_KEEP,      /* u64 1: only define, do not start (after the server restarted) */
 };
+
+/* K_STATE of W_CONTAINER and of W_SESSION. The numbers are those of the engine's container_state and
+ * session_state. */
+enum wire_state { WIRE_WAITING, WIRE_RUNNING, WIRE_PAUSED, WIRE_TERMINATED };
+enum wire_session_state { WIRE_SESSION_RUNNING = 1, WIRE_SESSION_ENDED };
 
 struct wire_head {
 	uint16_t version, op;
