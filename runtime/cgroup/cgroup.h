@@ -1,7 +1,8 @@
 /* Control groups, v1 and v2, behind the names of v2.
  *
  * Owns every cgroup folder of podfs: HIERARCHY/PARENT/UID for a pod (UID: the pod's uid)
- * and HIERARCHY/PARENT/UID/c.NAME for a container. The only includer of libcgroup, which
+ * and HIERARCHY/PARENT/UID/c.ID for a container
+ * (ID: container_spec_id; it is what `name` means below). The only includer of libcgroup, which
  * finds the hierarchies and makes the groups; what it does badly is plain file I/O here
  * (cgroup.c says what and why). Reads are plain files: bounded, microseconds.
  *
