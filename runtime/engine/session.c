@@ -212,8 +212,7 @@ void session_on_event(struct pod *p, struct wire_in *in)
 {
 	uint64_t serial = wire_get_u64(in, K_SESSION, 0);
 	struct session *s = session_by_serial(p, serial);
-	bool running = !wire_get_u64(in, K_STATE, 0);
-	if (s && !running) {
+	if (s && wire_get_u64(in, K_STATE, 0) == WIRE_SESSION_ENDED) {
 		ended(s, (int)wire_get_u64(in, K_CODE, 0));
 		return;
 	}
