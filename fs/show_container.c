@@ -37,5 +37,5 @@ int show_restarts(const struct ref *r, struct buf *out)
 
 int show_use(const struct ref *r, const char *file, struct buf *out)
 {
-	return cg_show(r->en->cg, r->pod->spec->uid, r->c ? r->c->spec->name : NULL, file, out);
+	return cg_show(r->en->cg, r->pod->spec->uid, r->c ? r->c->id : NULL, file, out);
 }

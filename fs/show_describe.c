@@ -88,10 +88,10 @@ static void limits(struct page *d, struct spec_ref r)
 		text(d, "Limits", NULL);
 }
 
-static void use(struct page *d, const struct pod *p, const char *container)
+static void use(struct page *d, const struct pod *p, const struct container *c)
 {
 	struct cg_use u;
-	if (cg_use(p->engine->cg, p->spec->uid, container, &u))
+	if (cg_use(p->engine->cg, p->spec->uid, c ? c->id : NULL, &u))
 		return;
 	field(d, "Use");
 	buf_puts(d->out, "memory ");
@@ -182,7 +182,7 @@ static void container(struct page *d, const struct container *c)
 	field(d, "Log Size");
 	buf_printf(d->out, "%llu bytes\n", c->log ? (unsigned long long)log_size(c->log, LOG_ALL) : 0ull);
 	limits(d, (struct spec_ref){ .pod = c->pod->spec, .container = s });
-	use(d, c->pod, s->name);
+	use(d, c->pod, c);
 	lines(d, "Environment", &s->env);
 }
 

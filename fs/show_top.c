@@ -48,7 +48,7 @@ static uint64_t cpu_since(uint64_t serial, uint64_t created_ns, uint64_t usec)
 static void row(struct table *t, const struct pod *p, const struct container *c)
 {
 	struct cg_use use;
-	if (cg_use(p->engine->cg, p->spec->uid, c ? c->spec->name : NULL, &use))
+	if (cg_use(p->engine->cg, p->spec->uid, c ? c->id : NULL, &use))
 		return;
 	uint64_t serial = c ? c->entity.serial : p->entity.serial;
 	uint64_t created = c ? c->spec->created_ns : p->spec->created_ns;

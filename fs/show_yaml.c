@@ -257,7 +257,7 @@ static void conditions(struct yaml *y, const struct pod *p)
 static void container_id(struct yaml *y, const struct container *c)
 {
 	_cleanup_buf_ struct buf id = { 0 };
-	buf_printf(&id, "podfs://%s/%s", c->pod->spec->uid, c->spec->name);
+	buf_printf(&id, "podfs://%s/%s", c->pod->spec->uid, c->id);
 	yaml_str(y, "containerID", buf_str(&id));
 }
 

@@ -95,6 +95,7 @@ static void container_begin(struct node *n, size_t i, const char *name)
 	*c = (struct container){ .pod = &n->pod, .spec = pod_spec_add(n->pod.spec, name) };
 	assert(c->spec);
 	c->entity.serial = 100 + i;
+	snprintf(c->id, sizeof c->id, "%s.%zu", name, 100 + i);
 	c->spec->created_ns = n->pod.spec->created_ns;
 	c->status = (struct container_status){
 		.state = C_RUNNING, .pid = 4242 + (pid_t)i, .exit_code = -1, .root_fd = -1,

@@ -184,7 +184,7 @@ static void uses(void **state)
 	r.c = &n.c[0];
 	assert_int_equal(show_use(&r, "memory.peak", &out), 0);
 	assert_string_equal(buf_str(&out), "01234567-89ab-4def-8123-456789abcdef//cpu.stat\n"
-					   "01234567-89ab-4def-8123-456789abcdef/nginx/memory.peak\n");
+					   "01234567-89ab-4def-8123-456789abcdef/nginx.100/memory.peak\n");
 }
 
 static void config(void **state)
