@@ -19,7 +19,7 @@ struct import {
 	char *reference;
 	struct buf words;     /* the verdict as far as it has come */
 	bool ended;           /* the verdict is complete */
-	bool removal;
+	const char *did;      /* "imported", "removed", or NULL: nothing to tell */
 	done_fn *done;        /* asked for */
 	void *arg;
 	struct import *next;
@@ -60,8 +60,8 @@ static void conclude(struct import *i)
 	int r = read_verdict(i, &e);
 	if (!r)
 		r = images_rescan(en->images, &e);
-	if (!r)
-		engine_event(en, NULL, NULL, "image %s %s", i->reference, i->removal ? "removed" : "imported");
+	if (!r && i->did)
+		engine_event(en, NULL, NULL, "image %s %s", i->reference, i->did);
 	done_fn *done = i->done;
 	void *arg = i->arg;
 	import_free(i);
@@ -122,7 +122,9 @@ static int launch(struct engine *en, const char *verb, const char *reference, st
 	char max[32];
 	snprintf(max, sizeof max, "%llu", (unsigned long long)en->cfg->image_max);
 	bool import = !strcmp(verb, "import");
-	char *argv[] = { (char *)"podfs-image", (char *)verb, en->cfg->state, i->reference, import ? max : NULL, NULL };
+	char *argv[] = {
+		(char *)"podfs-image", (char *)verb, en->cfg->state, *reference ? i->reference : NULL, import ? max : NULL, NULL,
+	};
 	int fds[] = { in[0], -1, 2, verdict[1] };
 	pid_t pid = engine_spawn(en, "podfs-image", argv, fds, ARRAY_LEN(fds));
 	close(in[0]);
@@ -130,7 +132,7 @@ static int launch(struct engine *en, const char *verb, const char *reference, st
 	i->en = en;
 	i->in = in[1];
 	i->verdict = (struct watch){ .fd = verdict[0], .fn = on_verdict };
-	i->removal = !import;
+	i->did = import ? "imported" : *reference ? "removed" : NULL;
 	i->next = en->priv->imports;
 	en->priv->imports = i;
 	r = pid < 0 ? pid : loop_add(en->loop, &i->verdict, EPOLLIN);
@@ -199,4 +201,20 @@ int engine_image_remove(struct engine *en, const char *reference, done_fn *done,
 	if (!r)
 		import_finish(i, done, arg);
 	return r;
+}
+
+static void on_cleaned(void *arg, int result, const struct err *e)
+{
+	if (result)
+		ring_line(&((struct engine *)arg)->leaks, e->text);
+}
+
+void images_clean(struct engine *en)
+{
+	struct import *i;
+	struct err e = { 0 };
+	if (launch(en, "clean", "", &i, &e))
+		ring_line(&en->leaks, e.text);
+	else
+		import_finish(i, on_cleaned, en);
 }

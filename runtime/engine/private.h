@@ -144,6 +144,10 @@ void session_on_event(struct pod *p, struct wire_in *in);
 void session_end_all(struct pod *p, const char *container); /* NULL: all */
 void session_free(struct session *s);
 
+/* --- import.c --- */
+/* Frees layers that no image has: only while no pod could be using one. */
+void images_clean(struct engine *en);
+
 /* --- restore.c --- */
 int restore_all(struct engine *en, struct err *e);
 void restore_hello(struct pod *p);         /* after a connection to a living podfs-pod */

@@ -251,5 +251,7 @@ int restore_all(struct engine *en, struct err *e)
 		if (de->d_name[0] != '.' && strlen(de->d_name) == 36)
 			restore_one(en, de->d_name);
 	drop_orphan_groups(en);
+	if (!en->npods && !en->leaving)
+		images_clean(en);
 	return 0;
 }
