@@ -107,10 +107,9 @@ enum wire_key {
 	K_KEEP,      /* u64 1: only define, do not start (after the server restarted) */
 };
 
-/* K_STATE of W_CONTAINER and of W_SESSION. The numbers are those of the engine's container_state and
- * session_state. */
+/* K_STATE of W_CONTAINER (the numbers of the engine's container_state) and of W_SESSION. */
 enum wire_state { WIRE_WAITING, WIRE_RUNNING, WIRE_PAUSED, WIRE_TERMINATED };
-enum wire_session_state { WIRE_SESSION_RUNNING = 1, WIRE_SESSION_ENDED };
+enum wire_session_state { WIRE_SESSION_RUNNING, WIRE_SESSION_ENDED };
 
 struct wire_head {
 	uint16_t version, op;
