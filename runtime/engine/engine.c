@@ -263,6 +263,8 @@ static void free_pods(struct engine *en)
 void engine_close(struct engine *en)
 {
 	en->on_change = NULL;
+	if (en->priv)
+		en->priv->closing = true;
 	if (en->priv && en->pods)
 		free_pods(en);
 	if (en->priv) {

@@ -140,6 +140,8 @@ static void creating_unlink(struct pod *p)
 /* From creating to leaving: what podfs-pod may have made is removed like any pod. */
 static void creation_failed(struct pod *p)
 {
+	if (p->engine->priv->closing)
+		return;
 	creating_unlink(p);
 	p->leaving = true;
 	p->next_leaving = p->engine->leaving;

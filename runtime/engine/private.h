@@ -26,6 +26,7 @@ struct engine_private {
 	struct pod *creating;    /* mkdir under way: the name is taken, the tree does not show it */
 	struct reap *reaps;      /* cgroups of lost pods that are being emptied */
 	struct import *imports;
+	bool closing;
 	unsigned unsettled;      /* pods that have not yet told their state */
 };
 
@@ -129,6 +130,10 @@ void container_on_state(struct pod *p, struct wire_in *in);
 void container_open_log(struct container *c);
 int container_message_add(struct container *c, struct wire_out *o, struct err *e); /* W_ADD */
 void container_lost(struct container *c, const char *reason, const char *message);
+
+/* --- set.c --- */
+/* Sends the limits of the spec anew: for groups that were made anew. c NULL: the pod's own. */
+int limits_apply(struct pod *p, struct container *c, struct err *e);
 
 /* --- plan.c --- */
 /* -ENOENT: the image is not on the node; -EINVAL: no command … */

@@ -64,6 +64,16 @@ void reap_cgroups(struct engine *en, const char *uid)
 	timer_arm(en->loop, &r->timer, REAP_RETRY_MS);
 }
 
+/* The group is about to be made again. */
+static void reap_cancel(struct engine *en, const char *uid)
+{
+	for (struct reap *r = en->priv->reaps, *next; r; r = next) {
+		next = r->next;
+		if (!strcmp(r->uid, uid))
+			reap_drop(r);
+	}
+}
+
 void reap_free(struct engine *en)
 {
 	while (en->priv->reaps)
@@ -90,13 +100,20 @@ int pod_revive(struct pod *p, struct err *e)
 {
 	struct engine *en = p->engine;
 	link_drop(p);
+	reap_cancel(en, p->spec->uid);
+	cg_destroy(en->cg, p->spec->uid);
 	int r = cg_create(en->cg, p->spec->uid, NULL, e);
 	if (!r)
 		r = pod_spawn(p, NULL, e);
 	if (!r)
 		r = pod_sandbox(p, on_nothing, NULL, e);
-	for (size_t i = 0; !r && i < p->ncontainers; i++)
+	if (!r)
+		r = limits_apply(p, NULL, e);
+	for (size_t i = 0; !r && i < p->ncontainers; i++) {
 		r = send_add(p->containers[i], e);
+		if (!r)
+			r = limits_apply(p, p->containers[i], e);
+	}
 	if (!r)
 		engine_event(en, p, NULL, "sandbox made anew");
 	return r;
@@ -192,7 +209,6 @@ static void bring_back(struct pod *p)
 		pod_start_removal(p);
 		return;
 	}
-	cg_destroy(en->cg, p->spec->uid);
 	if (pod_revive(p, &e)) {
 		snprintf(p->lost, sizeof p->lost, "%.190s", e.text);
 		engine_event(en, p, NULL, "could not be brought back: %s", e.text);

@@ -42,13 +42,12 @@ static int set_apply(struct op *o, struct err *e)
 	return r;
 }
 
-static int put_limit_writes(struct op *o, struct wire_out *out, struct err *e)
+static int put_limit(struct engine *en, struct spec_ref ref, const char *file, struct wire_out *out, struct err *e)
 {
 	struct cg_writes w = { 0 };
-	int r = cg_limit(o->pod->engine->cg, ref_of(o), o->field->name, &w, e);
+	int r = cg_limit(en->cg, ref, file, &w, e);
 	if (r)
 		return r;
-	wire_begin(out, W_LIMIT, 0);
 	for (size_t i = 0; i < w.n; i++) {
 		wire_str(out, K_PATH, w.v[i].path);
 		wire_str(out, K_VALUE, w.v[i].value);
@@ -57,12 +56,39 @@ static int put_limit_writes(struct op *o, struct wire_out *out, struct err *e)
 	return 0;
 }
 
+static void on_limits(void *arg, int result, struct wire_in *in UNUSED, const struct err *e)
+{
+	if (result < 0 && result != -ENODEV)
+		engine_event(((struct pod *)arg)->engine, arg, NULL, "limits: %s", e->text);
+}
+
+int limits_apply(struct pod *p, struct container *c, struct err *e)
+{
+	struct spec_ref ref = { .pod = p->spec, .container = c ? c->spec : NULL };
+	unsigned scope = c ? SPEC_CONTAINER : SPEC_POD;
+	struct wire_out o = { 0 };
+	int r = 0;
+	bool any = false;
+	wire_begin(&o, W_LIMIT, 0);
+	for (const struct spec_field *f = spec_fields; !r && f->name; f++) {
+		if (f->effect != SPEC_LIMIT || !(f->scope & scope) || !f->is_set(ref))
+			continue;
+		r = put_limit(p->engine, ref, f->name, &o, e);
+		any = true;
+	}
+	if (!r && any)
+		r = link_request(p, &o, on_limits, p);
+	wire_free(&o);
+	return r;
+}
+
 static int set_message(struct op *o, struct wire_out *out, struct err *e)
 {
 	const struct pod_spec *s = o->pod->spec;
 	switch (o->field->effect) {
 	case SPEC_LIMIT:
-		return put_limit_writes(o, out, e);
+		wire_begin(out, W_LIMIT, 0);
+		return put_limit(o->pod->engine, ref_of(o), o->field->name, out, e);
 	case SPEC_HOSTNAME:
 		wire_begin(out, W_HOSTNAME, 0);
 		wire_str(out, K_HOSTNAME, s->hostname);
