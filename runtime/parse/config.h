@@ -31,7 +31,8 @@ void config_free(struct config *c);
 /* One key, from the file or from -o. Unknown: -ENOENT, bad value: -EINVAL, e says which.
  * state and run must be absolute. */
 int config_set(struct config *c, const char *key, const char *value, struct err *e);
-/* The file: [node] only. e says FILE:LINE: …. A missing file is -ENOENT. */
+/* The file: [node] only. e says FILE:LINE: …. A missing file is -ENOENT, all that is wrong in it -EINVAL; c is then
+ * half changed and of no use. */
 int config_read_file(struct config *c, const char *path, struct err *e);
 /* Lines `key = value` of every key, for .node/config. */
 void config_show(const struct config *c, struct buf *out);

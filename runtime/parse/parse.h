@@ -12,8 +12,8 @@
 #include "runtime/spec/spec.h"
 
 /* Bytes: `256M`, `256Mi`, `1Gi`, `1.5G`, `max`, plain digits. K M G T P E and Ki … are powers
- * of 1024 (interface.md); lower-case k too; `1e9` as in Kubernetes. -EINVAL (`10Q`, `-1`, `1e9G`, empty),
- * -ERANGE (does not fit 63 bits). */
+ * of 1024 (interface.md); lower-case k m g t p too, as the kernel reads them; `1e9` as in Kubernetes. A part of
+ * a byte counts as one. -EINVAL (`10Q`, `-1`, `1e9G`, empty), -ERANGE (does not fit 63 bits). */
 int parse_bytes(const char *text, size_t len, uint64_t *out, struct err *e);
 /* A count 0…2^63-1 or `max`. */
 int parse_count(const char *text, size_t len, uint64_t *out, struct err *e);
@@ -23,6 +23,8 @@ int parse_count(const char *text, size_t len, uint64_t *out, struct err *e);
 int parse_cpu(const char *text, size_t len, uint64_t *quota, uint64_t *period, struct err *e);
 /* Seconds, 0…86400*365; also `30s`, `2m`, `1h`. */
 int parse_seconds(const char *text, size_t len, uint32_t *out, struct err *e);
+/* The same with fractions (`0.1`), in ms; at most 2^32-1 of them. */
+int parse_millis(const char *text, size_t len, uint32_t *out, struct err *e);
 
 /* Words as a shell splits them: blanks, '…', "…" (backslash before " \ $ ` and newline), backslash; no
  * expansion. A text whose first non-blank byte is `[` is a JSON array of strings (full JSON string

@@ -70,7 +70,15 @@ struct pod_spec {
 	size_t ncontainers;
 };
 
-struct pod_spec *pod_spec_new(void);      /* zeroed; NULL: no memory */
+/* What grace and restart are where nobody has set them: of the node; the server takes them from its config.
+ * 30 and Never until then. */
+struct spec_defaults {
+	uint32_t grace;
+	enum restart_policy restart;
+};
+extern struct spec_defaults spec_defaults;
+
+struct pod_spec *pod_spec_new(void);      /* zeroed, grace and restart at their defaults; NULL: no memory */
 void pod_spec_free(struct pod_spec *p);   /* with its containers */
 struct container_spec *pod_spec_add(struct pod_spec *p, const char *name); /* NULL: no memory; the name is not checked */
 void pod_spec_drop(struct pod_spec *p, struct container_spec *c); /* frees c */
@@ -110,7 +118,7 @@ struct spec_field {
 	unsigned scope;   /* SPEC_POD | SPEC_CONTAINER */
 	enum spec_form form;
 	enum spec_effect effect;
-	/* Reads the whole new text. Empty text sets the default again. On failure nothing is
+	/* Reads the whole new text. Empty text sets the default again (image: -EINVAL). On failure nothing is
 	 * changed and e names the value. -EINVAL, -E2BIG, -ENOMEM, -ERANGE. */
 	int (*set)(struct spec_ref r, const char *text, size_t len, struct err *e);
 	/* Appends the text that set would take, with a newline at the end; nothing when the
@@ -127,7 +135,7 @@ struct spec_field {
 extern const struct spec_field spec_fields[];
 const struct spec_field *spec_field_find(const char *name, enum spec_scope scope);
 
-/* Checks and sets: length, NUL bytes (EINVAL), then field->set. */
+/* Checks and sets: length, NUL bytes (EINVAL), then field->set. e begins with the field's name. */
 int spec_set(const struct spec_field *f, struct spec_ref r, const char *text, size_t len, struct err *e);
 
 /* A DNS label: 0, or -EINVAL with a sentence; `what` is "pod" or "container". */

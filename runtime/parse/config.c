@@ -1,0 +1,297 @@
+/* The node's settings: see config.h. One row of keys[] a key; how a value is read and shown
+ * belongs to its kind.
+ *
+ * Reads the config file and nothing else; makes no folder. Runs in keeper and server.
+ */
+#include "runtime/parse/config.h"
+
+#include "runtime/base/util.h"
+#include "runtime/parse/parse.h"
+#include "runtime/parse/text.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#define CONFIG_SIZE_MAX (1 << 20)
+#define LOG_MAX_MIN 4096
+#define TIME_MIN 1 /* ms */
+
+enum kind { ANY_PATH, PATH, GROUP, USERS, RANGE, NUMBER, POLICY, SECONDS, BYTES, MILLIS };
+
+struct key {
+	const char *name;
+	enum kind kind;
+	size_t at; /* in struct config */
+	const char *dflt;
+	uint64_t min, max; /* of a number */
+};
+
+static const struct key keys[] = {
+	{ "config", ANY_PATH, offsetof(struct config, config), "/etc/podfs/podfs.conf" },
+	{ "state", PATH, offsetof(struct config, state), "/var/lib/podfs" },
+	{ "run", PATH, offsetof(struct config, run), "/run/podfs" },
+	{ "cgroup", GROUP, offsetof(struct config, cgroup), "podfs" },
+	{ "users", USERS, offsetof(struct config, users), "" },
+	{ "subuid", RANGE, offsetof(struct config, subuid), "" },
+	{ "max_pods", NUMBER, offsetof(struct config, max_pods), "1000", 1, 1000000 },
+	{ "restart", POLICY, offsetof(struct config, restart), "Never" },
+	{ "grace", SECONDS, offsetof(struct config, grace), "30" },
+	{ "log_max", BYTES, offsetof(struct config, log_max), "16M", LOG_MAX_MIN, INT64_MAX },
+	{ "log_files", NUMBER, offsetof(struct config, log_files), "4", 1, 1000 },
+	{ "backoff_base", MILLIS, offsetof(struct config, backoff_base), "10", TIME_MIN, UINT32_MAX },
+	{ "backoff_cap", MILLIS, offsetof(struct config, backoff_cap), "300", TIME_MIN, UINT32_MAX },
+	{ "backoff_reset", MILLIS, offsetof(struct config, backoff_reset), "600", TIME_MIN, UINT32_MAX },
+	{ "pull_backoff_base", MILLIS, offsetof(struct config, pull_backoff_base), "10", TIME_MIN, UINT32_MAX },
+	{ "image_max", BYTES, offsetof(struct config, image_max), "64G", 1, INT64_MAX },
+};
+
+static void *field(const struct config *c, const struct key *k)
+{
+	return (char *)(uintptr_t)c + k->at;
+}
+
+static bool is_text(const struct key *k)
+{
+	return k->kind == ANY_PATH || k->kind == PATH || k->kind == GROUP || k->kind == USERS || k->kind == RANGE;
+}
+
+static int check_path(struct span s, bool absolute, struct err *e)
+{
+	if (!s.n || (absolute && s.p[0] != '/'))
+		return err_set(e, EINVAL, "%s is not %s path", clip(s).s, absolute ? "an absolute" : "a");
+	if (s.n >= PATH_MAX)
+		return err_set(e, EINVAL, "%s: the path is too long", clip(s).s);
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < 0x20)
+			return err_set(e, EINVAL, "%s: control character in the path", clip(s).s);
+	return 0;
+}
+
+static bool is_name(struct span s)
+{
+	if (!s.n || s.n > NAME_MAX || s.p[0] == '.' || s.p[0] == '-')
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_alnum(s.p[i]) && !is_one_of(s.p[i], "_.-"))
+			return false;
+	return true;
+}
+
+static int check_users(struct span s, struct err *e)
+{
+	for (;;) {
+		struct span name = span_word(&s);
+		if (!name.n)
+			return 0;
+		if (!is_name(name))
+			return err_set(e, EINVAL, "%s is not a user name", clip(name).s);
+	}
+}
+
+/* START:COUNT as in subuid(5). */
+static int check_range(struct span s, struct err *e)
+{
+	const char *colon = s.n ? memchr(s.p, ':', s.n) : NULL;
+	uint64_t start, count;
+	if (!s.n)
+		return 0;
+	if (!colon || span_number((struct span){ s.p, (size_t)(colon - s.p) }, &start) ||
+	    span_number((struct span){ colon + 1, (size_t)(s.p + s.n - colon - 1) }, &count) || !count ||
+	    start > UINT32_MAX || count > UINT32_MAX || start + count > UINT32_MAX)
+		return err_set(e, EINVAL, "%s is not an id range (try 100000:65536)", clip(s).s);
+	return 0;
+}
+
+static int check_text(const struct key *k, struct span s, struct err *e)
+{
+	if (k->kind == PATH || k->kind == ANY_PATH)
+		return check_path(s, k->kind == PATH, e);
+	if (k->kind == USERS)
+		return check_users(s, e);
+	if (k->kind == RANGE)
+		return check_range(s, e);
+	return is_name(s) ? 0 : err_set(e, EINVAL, "%s is not the name of a folder", clip(s).s);
+}
+
+static int set_text(struct config *c, const struct key *k, struct span s, struct err *e)
+{
+	int r = check_text(k, s, e);
+	if (r)
+		return r;
+	char *copy = strndup(s.p, s.n), **to = field(c, k);
+	if (!copy)
+		return err_set(e, ENOMEM, "no memory");
+	for (char *p = copy; *p; p++) /* names of users may go on in a second line */
+		if (*p == '\n')
+			*p = ' ';
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+static int set_policy(struct config *c, const struct key *k, struct span s, struct err *e)
+{
+	for (enum restart_policy p = RESTART_NEVER; p <= RESTART_ALWAYS; p++)
+		if (span_is(s, restart_policy_name(p))) {
+			*(enum restart_policy *)field(c, k) = p;
+			return 0;
+		}
+	return err_set(e, EINVAL, "%s is not a restart policy (Never, OnFailure, Always)", clip(s).s);
+}
+
+/* LIMIT_MAX (`max`) is beyond every key's bound: a cap cannot be none. */
+static int in_bounds(const struct key *k, struct span s, uint64_t v, struct err *e)
+{
+	if (v < k->min)
+		return err_set(e, EINVAL, "%s is too little", clip(s).s);
+	if (v > k->max)
+		return err_set(e, EINVAL, "%s is too much", clip(s).s);
+	return 0;
+}
+
+static int set_u64(struct config *c, const struct key *k, struct span s, struct err *e)
+{
+	uint64_t v;
+	int r = parse_bytes(s.p, s.n, &v, e);
+	if (!r)
+		r = in_bounds(k, s, v, e);
+	if (!r)
+		*(uint64_t *)field(c, k) = v;
+	return r;
+}
+
+static int set_u32(struct config *c, const struct key *k, struct span s, struct err *e)
+{
+	uint64_t v = 0;
+	uint32_t time = 0;
+	int r;
+	if (k->kind == SECONDS)
+		r = parse_seconds(s.p, s.n, &time, e);
+	else if (k->kind == MILLIS)
+		r = parse_millis(s.p, s.n, &time, e);
+	else
+		r = parse_count(s.p, s.n, &v, e);
+	if (!r && k->kind != SECONDS)
+		r = in_bounds(k, s, k->kind == NUMBER ? v : time, e);
+	if (!r)
+		*(uint32_t *)field(c, k) = k->kind == NUMBER ? (uint32_t)v : time;
+	return r;
+}
+
+static int set_key(struct config *c, const struct key *k, struct span s, struct err *e)
+{
+	int r;
+	if (is_text(k))
+		r = set_text(c, k, s, e);
+	else if (k->kind == POLICY)
+		r = set_policy(c, k, s, e);
+	else if (k->kind == BYTES)
+		r = set_u64(c, k, s, e);
+	else
+		r = set_u32(c, k, s, e);
+	if (r == -ERANGE && e)
+		e->code = EINVAL;
+	if (r)
+		err_prefix(e, "%s", k->name);
+	return r == -ERANGE ? -EINVAL : r;
+}
+
+int config_set(struct config *c, const char *key, const char *value, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (!strcmp(keys[i].name, key))
+			return set_key(c, &keys[i], span_trim(value, strlen(value)), e);
+	return err_set(e, ENOENT, "%s is not a key", clip((struct span){ key, strlen(key) }).s);
+}
+
+int config_defaults(struct config *c)
+{
+	struct config fresh = { 0 };
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		int r = config_set(&fresh, keys[i].name, keys[i].dflt, NULL);
+		if (r) {
+			config_free(&fresh);
+			return r;
+		}
+	}
+	*c = fresh;
+	return 0;
+}
+
+void config_free(struct config *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (is_text(&keys[i]))
+			free(*(char **)field(c, &keys[i]));
+	*c = (struct config){ 0 };
+}
+
+static int from_file(void *arg, const char *section, const char *key, const char *value, size_t len, int line,
+		     struct err *e)
+{
+	if (strcmp(section, "node"))
+		return err_set(e, EINVAL, "%s: keys stand in the section [node], this is [%s]", key, section);
+	if (!strcmp(key, "config"))
+		return err_set(e, EINVAL, "config names this file: it can only be an option");
+	int r = config_set(arg, key, value, e);
+	if (r == -ENOENT && e) /* which says that there is no file */
+		e->code = EINVAL;
+	return r == -ENOENT ? -EINVAL : r;
+}
+
+static int read_all(const char *path, struct buf *out, struct err *e)
+{
+	_cleanup_file_ FILE *f = fopen(path, "re");
+	if (!f)
+		return err_sys(e, errno, "%s", path);
+	char chunk[4096];
+	size_t n;
+	while ((n = fread(chunk, 1, sizeof chunk, f)) > 0) {
+		buf_put(out, chunk, n);
+		if (out->len > CONFIG_SIZE_MAX)
+			return err_sys(e, EFBIG, "%s", path);
+	}
+	if (ferror(f))
+		return err_sys(e, errno, "%s", path);
+	return buf_status(out) ? err_sys(e, ENOMEM, "%s", path) : 0;
+}
+
+int config_read_file(struct config *c, const char *path, struct err *e)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	int r = read_all(path, &text, e);
+	if (r)
+		return r;
+	return ini_read(path, text.data, text.len, from_file, c, e);
+}
+
+static void put_ms(struct buf *out, uint32_t ms)
+{
+	buf_printf(out, "%u", ms / 1000);
+	if (ms % 1000)
+		buf_printf(out, ".%03u", ms % 1000);
+}
+
+static void show_key(const struct config *c, const struct key *k, struct buf *out)
+{
+	const void *p = field(c, k);
+	buf_printf(out, "%s = ", k->name);
+	if (is_text(k))
+		buf_puts(out, *(char *const *)p);
+	else if (k->kind == POLICY)
+		buf_puts(out, restart_policy_name(*(const enum restart_policy *)p));
+	else if (k->kind == BYTES)
+		buf_printf(out, "%llu", (unsigned long long)*(const uint64_t *)p);
+	else if (k->kind == MILLIS)
+		put_ms(out, *(const uint32_t *)p);
+	else
+		buf_printf(out, "%u", *(const uint32_t *)p);
+	buf_putc(out, '\n');
+}
+
+void config_show(const struct config *c, struct buf *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		show_key(c, &keys[i], out);
+}

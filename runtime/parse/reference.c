@@ -1,0 +1,268 @@
+/* Image references: which image a written name means.
+ *
+ * The grammar and the completion of short names are those of the OCI distribution
+ * project's reference package (github.com/distribution/reference: reference.go, normalize.go), which Docker,
+ * containerd and containers-registries(5) follow. Whether there is such an image is not known here.
+ */
+#include "runtime/base/util.h"
+#include "runtime/parse/parse.h"
+#include "runtime/parse/text.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#define REPOSITORY_MAX 255 /* RepositoryNameTotalLengthMax */
+#define TAG_MAX 128
+
+/* The parts of a reference as it was written; an absent one has p NULL. */
+struct parts {
+	struct span domain, path, tag, digest;
+};
+
+static int refuse(struct span ref, const char *why, struct err *e)
+{
+	return err_set(e, EINVAL, "%s is not an image reference: %s", clip(ref).s, why);
+}
+
+static struct span until(struct span s, const char *end)
+{
+	return (struct span){ s.p, (size_t)(end - s.p) };
+}
+
+static struct span after(struct span s, const char *at)
+{
+	return (struct span){ at + 1, (size_t)(s.p + s.n - (at + 1)) };
+}
+
+static const char *first(struct span s, char c)
+{
+	return s.n ? memchr(s.p, c, s.n) : NULL;
+}
+
+/* One part of a path: [a-z0-9]+ joined by one '.', one or two '_', or any number of '-'. */
+static bool path_component(struct span s)
+{
+	if (!s.n || !(is_lower(s.p[0]) || is_digit(s.p[0])))
+		return false;
+	for (size_t i = 0; i < s.n;) {
+		size_t sep = i;
+		while (i < s.n && !is_lower(s.p[i]) && !is_digit(s.p[i]))
+			i++;
+		size_t n = i - sep;
+		bool dashes = true;
+		for (size_t k = sep; k < i; k++)
+			dashes = dashes && s.p[k] == '-';
+		bool short_one = (n == 1 && (s.p[sep] == '.' || s.p[sep] == '_')) ||
+				 (n == 2 && s.p[sep] == '_' && s.p[sep + 1] == '_');
+		if (i == s.n || (!dashes && !short_one))
+			return false;
+		while (i < s.n && (is_lower(s.p[i]) || is_digit(s.p[i])))
+			i++;
+	}
+	return true;
+}
+
+static bool valid_path(struct span s)
+{
+	for (;;) {
+		const char *slash = first(s, '/');
+		if (!path_component(slash ? until(s, slash) : s))
+			return false;
+		if (!slash)
+			return true;
+		s = after(s, slash);
+	}
+}
+
+static bool host_label(struct span s)
+{
+	if (!s.n || s.p[0] == '-' || s.p[s.n - 1] == '-')
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_alnum(s.p[i]) && s.p[i] != '-')
+			return false;
+	return true;
+}
+
+static bool host_name(struct span s)
+{
+	const char *dot;
+	while ((dot = first(s, '.'))) {
+		if (!host_label(until(s, dot)))
+			return false;
+		s = after(s, dot);
+	}
+	return host_label(s);
+}
+
+static bool ipv6_literal(struct span s)
+{
+	if (s.n < 4 || s.p[0] != '[' || s.p[s.n - 1] != ']')
+		return false;
+	for (size_t i = 1; i < s.n - 1; i++)
+		if (s.p[i] != ':' && !is_digit(s.p[i]) && !is_one_of(s.p[i], "abcdefABCDEF"))
+			return false;
+	return true;
+}
+
+/* HOST[:PORT] */
+static bool valid_domain(struct span s)
+{
+	const char *bracket = first(s, ']');
+	const char *colon = first(bracket ? after(s, bracket) : s, ':');
+	struct span host = colon ? until(s, colon) : s;
+	uint64_t port;
+	if (colon && (span_number(after(s, colon), &port) || port > 65535))
+		return false;
+	return ipv6_literal(host) || host_name(host);
+}
+
+static bool valid_tag(struct span s)
+{
+	if (!s.n || s.n > TAG_MAX)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		if (!is_alnum(c) && c != '_' && (!i || (c != '.' && c != '-')))
+			return false;
+	}
+	return true;
+}
+
+static bool hex_digits(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_digit(s.p[i]) && !(s.p[i] >= 'a' && s.p[i] <= 'f'))
+			return false;
+	return true;
+}
+
+/* The registered algorithms of the OCI image specification, descriptor.md. */
+static bool valid_digest(struct span s)
+{
+	const char *colon = first(s, ':');
+	if (!colon)
+		return false;
+	struct span algorithm = until(s, colon), hex = after(s, colon);
+	size_t want = span_is(algorithm, "sha256") ? 64 : span_is(algorithm, "sha384") ? 96 :
+		      span_is(algorithm, "sha512") ? 128 : 0;
+	return want && hex.n == want && hex_digits(hex);
+}
+
+/* The part before the first slash is a registry only if it looks like one. */
+static bool is_registry(struct span s)
+{
+	if (span_is(s, "localhost") || first(s, '.') || first(s, ':'))
+		return true;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] >= 'A' && s.p[i] <= 'Z')
+			return true;
+	return false;
+}
+
+static struct parts take_apart(struct span s)
+{
+	struct parts p = { 0 };
+	const char *at = first(s, '@');
+	if (at) {
+		p.digest = after(s, at);
+		s = until(s, at);
+	}
+	const char *slash = s.n ? memrchr(s.p, '/', s.n) : NULL;
+	const char *colon = first(slash ? after(s, slash) : s, ':');
+	if (colon) {
+		p.tag = after(s, colon);
+		s = until(s, colon);
+	}
+	slash = first(s, '/');
+	if (slash && is_registry(until(s, slash))) {
+		p.domain = until(s, slash);
+		s = after(s, slash);
+	}
+	p.path = s;
+	return p;
+}
+
+static int check_parts(struct span ref, const struct parts *p, struct err *e)
+{
+	if (!ref.n)
+		return refuse(ref, "it is empty", e);
+	if (p->domain.p && !valid_domain(p->domain))
+		return refuse(ref, "before the first slash stands no registry", e);
+	if (p->path.n > REPOSITORY_MAX)
+		return refuse(ref, "the name is longer than 255 bytes", e);
+	if (!valid_path(p->path))
+		return refuse(ref, "a name has a-z, 0-9, and between them . _ __ or - (try nginx:alpine)", e);
+	if (p->path.n == 64 && !p->domain.p && hex_digits(p->path))
+		return refuse(ref, "64 hexadecimal digits are an image ID, not a name", e);
+	if (p->tag.p && !valid_tag(p->tag))
+		return refuse(ref, "a tag has at most 128 of letters, digits, _ . -", e);
+	if (p->digest.p && !valid_digest(p->digest))
+		return refuse(ref, "a digest is sha256: and 64 hexadecimal digits", e);
+	return 0;
+}
+
+/* With tag and digest the digest alone says which image: Docker drops the tag too. */
+static void put_canonical(const struct parts *p, struct buf *out)
+{
+	bool hub = !p->domain.p || span_is(p->domain, "docker.io") || span_is(p->domain, "index.docker.io");
+	if (hub)
+		buf_puts(out, "docker.io");
+	else
+		buf_put(out, p->domain.p, p->domain.n);
+	buf_puts(out, hub && !first(p->path, '/') ? "/library/" : "/");
+	buf_put(out, p->path.p, p->path.n);
+	buf_putc(out, p->digest.p ? '@' : ':');
+	if (p->digest.p)
+		buf_put(out, p->digest.p, p->digest.n);
+	else if (p->tag.p)
+		buf_put(out, p->tag.p, p->tag.n);
+	else
+		buf_puts(out, "latest");
+}
+
+static bool is_dir(struct span s)
+{
+	return s.n > 4 && !memcmp(s.p, "dir:/", 5);
+}
+
+static int dir_reference(struct span s, struct image_ref *out, struct err *e)
+{
+	if (s.n - 4 >= PATH_MAX)
+		return err_set(e, ENAMETOOLONG, "%s: the path is too long", clip(s).s);
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < 0x20)
+			return refuse(s, "control character in the path", e);
+	struct image_ref r = { .canonical = strndup(s.p, s.n), .dir = strndup(s.p + 4, s.n - 4) };
+	if (!r.canonical || !r.dir) {
+		image_ref_free(&r);
+		return err_set(e, ENOMEM, "no memory for the image reference");
+	}
+	*out = r;
+	return 0;
+}
+
+int parse_reference(const char *text, size_t len, struct image_ref *out, struct err *e)
+{
+	struct span s = span_trim(text, len);
+	if (is_dir(s))
+		return dir_reference(s, out, e);
+	struct parts p = take_apart(s);
+	int r = check_parts(s, &p, e);
+	if (r)
+		return r;
+	_cleanup_buf_ struct buf b = { 0 };
+	put_canonical(&p, &b);
+	if (buf_status(&b))
+		return err_set(e, ENOMEM, "no memory for the image reference");
+	*out = (struct image_ref){ .canonical = take_ptr(b.data) };
+	return 0;
+}
+
+void image_ref_free(struct image_ref *r)
+{
+	free(r->canonical);
+	free(r->dir);
+	*r = (struct image_ref){ 0 };
+}

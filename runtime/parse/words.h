@@ -1,0 +1,15 @@
+/* The two ways of writing words share these; internal to runtime/parse. */
+#ifndef PODFS_PARSE_WORDS_H
+#define PODFS_PARSE_WORDS_H
+
+#include "runtime/base/buf.h"
+#include "runtime/base/err.h"
+#include "runtime/spec/spec.h"
+
+#define WORDS_MAX 4096
+
+int words_add(struct strs *out, const struct buf *word, struct err *e);
+/* text begins with `[`, after white space. */
+int json_words(const char *text, size_t len, struct strs *out, struct err *e);
+
+#endif
