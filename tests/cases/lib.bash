@@ -1,0 +1,214 @@
+# What every case needs: an instance of its own, made before and torn down after the test, and a
+# check that nothing of it is left. Sourced by the .bats files; runs in bash, as root.
+#
+# An instance's names: $T, a folder with everything; $P, the mount point; $CG, its cgroup folder. Processes
+# of an instance are known by $T in their command line, mounts by $T in their path.
+#
+# No sleep stands for an event: what happens is waited for with `timeout N cat …/wait/…`, and where there is
+# no such file `within` asks again until a deadline.
+
+PODFS_BUILD=${PODFS_BUILD:-$BATS_TEST_DIRNAME/../../build-test}
+IMAGES=${PODFS_TEST_CACHE:-/var/cache/podfs-tests}
+podfs=$PODFS_BUILD/tools/podfs
+podfs_exec=$BATS_TEST_DIRNAME/../../tools/podfs-exec
+bats_require_minimum_version 1.5.0
+
+# Sanitizers are several times slower and bigger.
+if grep -qs 'b_sanitize.*address' "$PODFS_BUILD/meson-info/intro-buildoptions.json" &&
+	grep -o '"name": "b_sanitize", "value": "[^"]*"' "$PODFS_BUILD/meson-info/intro-buildoptions.json" | grep -q address; then
+	SANITIZED=1
+else
+	SANITIZED=
+fi
+
+# --- an instance ---
+
+new_instance() {
+	T=$(mktemp -d /var/tmp/podfs-case.XXXXXX)
+	P=$T/pods
+	CG=${T##*/}
+	mkdir "$P"
+	export ASAN_OPTIONS="log_path=$T/sanitizer:detect_leaks=1"
+	export UBSAN_OPTIONS="log_path=$T/sanitizer:print_stacktrace=1:halt_on_error=1"
+	export PODFS=$P
+}
+
+# What every mount of this instance is given; more is added by the caller.
+options() { echo "state=$T/state,run=$T/run,cgroup=$CG${1:+,$1}"; }
+
+mount_podfs() { timeout 30 "$podfs" -o "$(options "${1:-}")" "$P"; }
+
+# The processes of this instance: keeper, server, podfs-pod. Containers are their children.
+instance_pids() {
+	local p
+	for p in /proc/[0-9]*; do
+		[ "${p#/proc/}" != $$ ] || continue
+		tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -qF "$T/" && echo "${p#/proc/}"
+	done 2>/dev/null | grep -vx "$BASHPID"
+}
+keeper_pid() { sed 's/ .*//;q' "$T/state/lock"; }
+server_pid() { pgrep -P "$(keeper_pid)" -x podfs-server; }
+mounted() { grep -q " $P fuse.podfs \| $P .* fuse.podfs " /proc/self/mountinfo; }
+our_mounts() { grep -F "$T" /proc/*/mountinfo 2>/dev/null | sed 's/^[^:]*://' | awk '{ print $5 }' | sort -u; }
+our_cgroups() { find /sys/fs/cgroup -type d -path "*/$CG*" 2>/dev/null; }
+
+unmount_podfs() {
+	local keeper
+	keeper=$(keeper_pid)
+	umount "$P" || return 1
+	gone "$keeper"
+}
+# gone PID: waits until it has ended (a zombie of nobody has).
+gone() { within 10 ended_or_zombie "$1"; }
+ended_or_zombie() { ! grep -qs '^State:[[:space:]]*[^Z]' "/proc/$1/status"; }
+
+# within SECONDS COMMAND…: until it succeeds.
+within() {
+	local deadline=$(($(date +%s%N) + $1 * 1000000000))
+	shift
+	until "$@"; do
+		if [ "$(date +%s%N)" -gt $deadline ]; then
+			echo "not within the time: $*" >&2
+			return 1
+		fi
+		read -rt 0.05 <> <(:) || :
+	done
+}
+
+# --- before and after each test; a file with needs of its own calls these ---
+
+setup() {
+	new_instance
+	mount_podfs
+}
+
+teardown() {
+	local bad=0
+	if mounted && timeout 5 stat "$P/.node" >/dev/null 2>&1; then
+		remove_all_pods || bad=1
+		no_leaks_listed || bad=1
+		unmount_podfs || bad=1
+	fi
+	nothing_left || bad=1
+	sanitizer_silent || bad=1
+	[ "$bad" -eq 0 ] || tail -n 20 "$T/state/podfs.log" 2>/dev/null
+	sweep
+	return $bad
+}
+
+remove_all_pods() {
+	local p
+	for p in "$P"/*/; do
+		[ -d "$p" ] || continue
+		echo 0 >"$p/grace"
+		rmdir "$p"
+	done 2>/dev/null
+	within 20 none_leaving || { cat "$P/.node/leaving"; return 1; }
+	within 10 no_pod_process
+}
+none_leaving() { [ -z "$(timeout 5 cat "$P/.node/leaving")" ]; }
+no_pod_process() { ! pgrep -fa "^[^ ]*podfs-pod .*$T/" >/dev/null; }
+no_leaks_listed() { [ ! -e "$P/.node/leaks" ] || [ -z "$(timeout 5 tee /dev/stderr <"$P/.node/leaks" 2>/dev/null)" ]; }
+
+# Everything that carries this instance's names has to be gone.
+nothing_left() {
+	local bad=0
+	within 10 no_process_left || { echo "left: processes"; ps -o pid,ppid,stat,args -p "$(instance_pids | paste -sd,)"; bad=1; }
+	[ -z "$(our_mounts)" ] || { echo "left: mounts" "$(our_mounts)"; bad=1; }
+	within 5 no_cgroup_left || { echo "left: cgroups" "$(our_cgroups)"; bad=1; }
+	[ -z "$(ls -A "$T/state/pods" 2>/dev/null)" ] || { echo "left: records" "$(ls -AR "$T/state/pods")"; bad=1; }
+	[ -z "$(find "$T/state/images/tmp" -mindepth 1 2>/dev/null)" ] || { echo "left: imports"; bad=1; }
+	[ -z "$(find "$T/run" -type s 2>/dev/null)" ] || { echo "left: sockets" "$(ls -A "$T/run")"; bad=1; }
+	return $bad
+}
+no_process_left() { [ -z "$(instance_pids)" ]; }
+no_cgroup_left() { [ -z "$(our_cgroups)" ]; }
+
+sanitizer_silent() {
+	local f bad=0
+	for f in "$T"/sanitizer*; do
+		[ -s "$f" ] || continue
+		head -n 60 "$f"
+		bad=1
+	done
+	return $bad
+}
+
+# What a failed test left, so that it harms no other.
+sweep() {
+	local p d
+	for p in $(instance_pids); do kill -9 "$p" 2>/dev/null; done
+	for p in $(our_mounts | sort -r); do umount -l "$p" 2>/dev/null; done
+	for d in $(our_cgroups | sort -r); do
+		for p in $(cat "$d/cgroup.procs" 2>/dev/null); do kill -9 "$p" 2>/dev/null; done
+	done
+	for d in $(our_cgroups | sort -r); do within 2 rmdir "$d" 2>/dev/null; done
+	# One file system only: whatever is still mounted in there is not ours to empty.
+	rm -rf --one-file-system "$T"
+}
+
+# --- words of the tests ---
+
+# import busybox [REF]: an archive of tests/images.
+import() { cp "$IMAGES/$1.tar" "$P/.node/images/${2:-$1}"; }
+
+# run_pod NAME [WORDS]: a pod of one busybox container; WORDS is its command.
+run_pod() {
+	[ -e "$P/.node/images/busybox" ] || import busybox
+	mkdir "$P/$1"
+	[ $# -lt 2 ] || echo "$2" >"$P/$1/command"
+	echo busybox >"$P/$1/image"
+}
+forever='sh -c "trap \"exit 0\" TERM; while :; do sleep 1000 & wait; done"'
+
+# ended POD[/containers/C]: waits for its end, prints the code.
+ended() { timeout "${2:-20}" cat "$P/$1/wait/ended"; }
+
+# is EXPECTED FILE: what a file reads.
+is() {
+	local got
+	got=$(timeout 10 cat "$2") || { echo "cat $2 failed"; return 1; }
+	[ "$got" = "$1" ] || { printf '%s reads\n%s\nnot\n%s\n' "$2" "$got" "$1"; return 1; }
+}
+# has PATTERN FILE: extended regular expression.
+has() { timeout 10 cat "$2" | grep -qE -- "$1" || { echo "$2 has no $1:"; timeout 10 cat "$2"; return 1; }; }
+
+# refused 'Words of the errno' FILE VALUE: the write fails with that errno, and the nearest error says a sentence.
+# E: where it is said; default $P/.node/error.
+refused() {
+	local words
+	if words=$(echo "$3" 2>&1 >"$2"); then
+		echo "taken: ${3:0:80} > $2"
+		return 1
+	fi
+	[[ $words == *"$1"* ]] || { echo "${3:0:80} > $2 said: $words"; return 1; }
+}
+# fails 'Words of the errno' COMMAND…
+fails() {
+	local want=$1 words
+	shift
+	if words=$("$@" 2>&1); then
+		echo "did not fail: $*"
+		return 1
+	fi
+	[[ $words == *"$want"* ]] || { echo "$* said: $words"; return 1; }
+}
+
+# in_container POD COMMAND-LINE: what a shell there prints, through a session of its own.
+in_container() {
+	local s=$P/${1%%/*}/exec/t$BASHPID code
+	mkdir "$s" || return 125
+	case $1 in */*) echo "${1#*/}" >"$s/container" ;; esac
+	printf 'sh -c %s\n' "$(quoted "$2")" >"$s/cmd" || { rmdir "$s"; return 125; }
+	: >"$s/in"
+	cat "$s/err" >&2 &
+	timeout 20 cat "$s/out"
+	wait $!
+	code=$(timeout 20 cat "$s/exit")
+	rmdir "$s"
+	return "$code"
+}
+quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
+
+# The median of numbers, one a line.
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
