@@ -112,7 +112,7 @@ static void status_column(void **state)
 	a->state = C_WAITING;
 	strcpy(a->reason, "ContainerCreating");
 	word("ContainerCreating");
-	node_set(&n, &n.c[0], "image", "");
+	free(take_ptr(n.c[0].spec->image));
 	n.pod.ncontainers = 1;
 	fake.phase = POD_PENDING;
 	word("Pending");
@@ -147,7 +147,7 @@ static void state_line(void **state)
 	reads(&n.c[0], show_state, "waiting CrashLoopBackOff: next start in 9 s\n");
 	*s = (struct container_status){ .state = C_WAITING, .exit_code = -1 };
 	reads(&n.c[0], show_state, "waiting\n");
-	node_set(&n, &n.c[0], "image", "");
+	free(take_ptr(n.c[0].spec->image));
 	reads(&n.c[0], show_state, "waiting: no image yet\n");
 }
 

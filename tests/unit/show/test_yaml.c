@@ -155,8 +155,8 @@ static void without_field(void **state)
 	has("  annotations:\n    \"podfs/memory.max\": \"max\"\n    \"nginx.podfs/user\": \"www-data\"\n");
 	lacks("securityContext");
 	lacks("resources");
-	node_set(&n, c, "user", "4294967295");
-	has("\"nginx.podfs/user\": \"4294967295\"");
+	node_set(&n, c, "user", "3000000000");
+	has("\"nginx.podfs/user\": \"3000000000\"");
 	lacks("runAsUser");
 }
 
