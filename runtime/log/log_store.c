@@ -1,0 +1,225 @@
+/* Segments and records: see log_store.h.
+ *
+ * The bytes went from pipe to page cache with splice(2). They are read back here, while they are still in the
+ * processor's cache, to count the lines: it costs a tenth and makes the size of .timestamps known at any time.
+ */
+#include "runtime/log/log_store.h"
+
+#include "runtime/base/util.h"
+#include "runtime/log/log_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+enum {
+	SCRATCH = 16 * 1024,    /* on the stack */
+	MERGE_NS = 1000 * 1000, /* what comes within this time of a record's beginning joins it */
+};
+
+off_t log_rec_pos(uint32_t i)
+{
+	return (off_t)(sizeof(struct log_head) + (uint64_t)i * sizeof(struct log_rec));
+}
+
+int log_get_at(int fd, void *mem, size_t len, off_t pos)
+{
+	ssize_t n = pread(fd, mem, len, pos);
+	return n < 0 ? -errno : (size_t)n == len ? 0 : -ENODATA;
+}
+
+int log_put_at(int fd, const void *mem, size_t len, off_t pos)
+{
+	ssize_t n = pwrite(fd, mem, len, pos);
+	return n < 0 ? -errno : (size_t)n == len ? 0 : -ENOSPC;
+}
+
+/* --- lines --- */
+
+typedef uint8_t lanes __attribute__((vector_size(16), may_alias, aligned(1)));
+
+static uint32_t count_newlines(const uint8_t *p, size_t len)
+{
+	uint32_t total = 0;
+	while (len >= sizeof(lanes)) {
+		lanes sum = { 0 };
+		size_t rounds = len / sizeof(lanes) < 255 ? len / sizeof(lanes) : 255; /* a lane is a byte */
+		for (size_t i = 0; i < rounds; i++)
+			sum -= (lanes)(((const lanes *)(const void *)p)[i] == '\n');
+		for (size_t i = 0; i < sizeof sum; i++)
+			total += sum[i];
+		p += rounds * sizeof(lanes);
+		len -= rounds * sizeof(lanes);
+	}
+	while (len--)
+		total += *p++ == '\n';
+	return total;
+}
+
+/* Adds the lines that begin in the segment's bytes [pos, pos + len) to *lines; *bol: is the next byte
+ * the first of a line, before and after. */
+static int count_lines(int fd, uint64_t pos, size_t len, bool *bol, uint32_t *lines)
+{
+	uint8_t mem[SCRATCH];
+	while (len) {
+		size_t part = len < sizeof mem ? len : sizeof mem;
+		int r = log_get_at(fd, mem, part, (off_t)pos);
+		if (r)
+			return r;
+		bool ends = mem[part - 1] == '\n';
+		*lines += count_newlines(mem, part) + *bol - ends;
+		*bol = ends;
+		pos += part;
+		len -= part;
+	}
+	return 0;
+}
+
+/* --- records --- */
+
+int log_record(struct log_writer *w, size_t n, enum log_stream stream, uint64_t time_ns)
+{
+	struct log_rec rec = w->last;
+	bool bol = w->bol;
+	bool merge = w->nrec && rec.stream == stream && time_ns - rec.time_ns < MERGE_NS &&
+	             rec.end - w->before.end + n <= LOG_MAX_REC;
+	if (!merge) {
+		rec.time_ns = time_ns;
+		rec.stream = stream;
+	}
+	int r = count_lines(w->fd, rec.end, n, &bol, &rec.lines);
+	if (r)
+		return r;
+	rec.end += (uint32_t)n;
+	if (stream == LOG_STDOUT)
+		rec.out += (uint32_t)n;
+	r = log_put_at(w->ifd, &rec, sizeof rec, log_rec_pos(merge ? w->nrec - 1 : w->nrec));
+	if (r)
+		return r;
+	if (!merge) {
+		w->before = w->last;
+		w->nrec++;
+	}
+	w->last = rec;
+	w->bol = bol;
+	return 0;
+}
+
+int log_write_head(struct log_writer *w)
+{
+	w->head.dropped = w->dropped;
+	return w->ifd < 0 ? 0 : log_put_at(w->ifd, &w->head, sizeof w->head, 0);
+}
+
+/* --- segments --- */
+
+struct oldest {
+	uint64_t start;
+	uint32_t count;
+};
+
+static int note(void *arg, uint64_t start, bool index)
+{
+	struct oldest *o = arg;
+	if (index)
+		return 0;
+	if (!o->count++ || start < o->start)
+		o->start = start;
+	return 0;
+}
+
+void log_unlink_segment(int dirfd, uint64_t start)
+{
+	char name[LOG_NAME_LEN + 1];
+	log_name(name, start, false);
+	unlinkat(dirfd, name, 0);
+	log_name(name, start, true); /* last: an index that stays behind is found and removed at the next opening */
+	unlinkat(dirfd, name, 0);
+}
+
+/* Leaves the newest `keep` segments. */
+static void prune(struct log_writer *w, uint32_t keep)
+{
+	for (uint32_t left = UINT32_MAX;;) {
+		struct oldest o = { 0 };
+		if (log_dir_each(w->dirfd, note, &o) || o.count <= keep || o.count >= left)
+			return;
+		left = o.count;
+		log_unlink_segment(w->dirfd, o.start);
+		w->rotated = true;
+	}
+}
+
+int log_open_at(const struct log_writer *w, uint64_t start, bool index, int flags)
+{
+	char name[LOG_NAME_LEN + 1];
+	log_name(name, start, index);
+	int fd = openat(w->dirfd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+/* What stands before a segment that begins at the end of w's current one. */
+static struct log_head next_head(const struct log_writer *w)
+{
+	struct log_head h = w->head;
+	h.magic = LOG_MAGIC;
+	h.start += w->last.end;
+	h.out += w->last.out;
+	h.lines += w->last.lines;
+	h.midline = !w->bol;
+	h.dropped = w->dropped;
+	return h;
+}
+
+void log_use_segment(struct log_writer *w, int fd, int ifd, const struct log_head *h)
+{
+	close_fd(&w->fd);
+	close_fd(&w->ifd);
+	w->fd = fd;
+	w->ifd = ifd;
+	w->head = *h;
+	w->last = w->before = (struct log_rec){ 0 };
+	w->nrec = 0;
+	w->bol = !h->midline;
+	w->rotated = true;
+}
+
+static int create_segment(struct log_writer *w, const struct log_head *h)
+{
+	_cleanup_close_ int ifd = log_open_at(w, h->start, true, O_CREAT | O_TRUNC);
+	int r = ifd < 0 ? ifd : log_put_at(ifd, h, sizeof *h, 0);
+	int fd = r ? r : log_open_at(w, h->start, false, O_CREAT | O_TRUNC);
+	if (fd < 0) {
+		log_unlink_segment(w->dirfd, h->start);
+		return fd;
+	}
+	log_use_segment(w, fd, take_fd(&ifd), h);
+	return 0;
+}
+
+static int begin_segment(struct log_writer *w)
+{
+	struct log_head h = next_head(w);
+	int r = create_segment(w, &h);
+	if ((r == -ENOSPC || r == -EDQUOT) && w->files > 1) {
+		prune(w, w->files - 1); /* it may be what makes the room */
+		r = create_segment(w, &h);
+	}
+	if (!r)
+		prune(w, w->files);
+	return r;
+}
+
+uint64_t log_hard_end(const struct log_writer *w)
+{
+	return w->max + w->max / 8;
+}
+
+int log_ready(struct log_writer *w)
+{
+	uint64_t size = w->last.end;
+	if (w->fd >= 0 && (size < w->max || !w->bol) && size < log_hard_end(w) &&
+	    w->nrec * sizeof(struct log_rec) < w->max / 2)
+		return 0;
+	return begin_segment(w);
+}
