@@ -1,0 +1,175 @@
+# Bad input: each is refused with an errno that fits and a sentence in the nearest `error`.
+
+load lib
+
+# said PATTERN FILE: the last line of an error file.
+said() { tail -n 1 "$2" | grep -qiE -- "$1" || { echo "the last line of $2 is:"; tail -n 1 "$2"; return 1; }; }
+
+@test "names of pods" {
+	fails 'Invalid argument' mkdir "$P/Web"
+	said 'Web' "$P/.node/error"
+	fails 'Invalid argument' mkdir "$P/a_b"
+	said 'a_b' "$P/.node/error"
+	fails 'Invalid argument' mkdir "$P/-a"
+	fails 'Invalid argument' mkdir "$P/a-"
+	fails 'Invalid argument' mkdir "$P/.a"
+	local long
+	long=$(printf '%064d' 0 | tr 0 a)
+	fails 'Invalid argument' mkdir "$P/$long"
+	said '63' "$P/.node/error"
+	mkdir "$P/${long%a}"
+	fails 'No such file' mkdir "$P/a/b"
+	fails 'No such file' mkdir ''
+	fails 'File exists' mkdir "$P/.."
+	fails 'File exists' mkdir "$P/.node"
+}
+
+@test "names of containers" {
+	mkdir "$P/web"
+	fails 'Invalid argument' mkdir "$P/web/containers/Web"
+	said 'Web' "$P/web/error"
+	fails 'Invalid argument' mkdir "$P/web/containers/$(printf '%064d' 0)"
+	said '63' "$P/web/error"
+	mkdir "$P/web/containers/a"
+	fails 'File exists' mkdir "$P/web/containers/a"
+}
+
+@test "two mkdir of one name: one of them makes it" {
+	local i made=0
+	for i in 1 2 3 4 5 6 7 8; do
+		mkdir "$P/web" 2>"$T/e$i" && touch "$T/made$i" &
+	done
+	wait $(jobs -p) || true
+	for i in "$T"/made*; do made=$((made + 1)); done
+	[ "$made" -eq 1 ]
+	[ "$(cat "$T"/e? | grep -c 'File exists')" -eq 7 ]
+}
+
+@test "quantities" {
+	mkdir "$P/web"
+	for value in 10Q -1 1e9G ten '1 2' 1.5.5 0x10; do
+		refused 'nvalid argument' "$P/web/memory.max" "$value"
+		said "memory.max" "$P/web/error"
+	done
+	said '0x10' "$P/web/error"
+	is max "$P/web/memory.max"
+	for value in -1 abc '0.5 0.5' 500x; do refused 'nvalid argument' "$P/web/cpu.max" "$value"; done
+	said 'cpu.max' "$P/web/error"
+	for value in -1 1.5 many; do refused 'nvalid argument' "$P/web/pids.max" "$value"; done
+	for value in 0 10001 x; do refused 'nvalid argument' "$P/web/cpu.weight" "$value" || refused 'out of range' "$P/web/cpu.weight" "$value"; done
+	for value in -1 soon; do refused 'nvalid argument' "$P/web/grace" "$value"; done
+	refused 'nvalid argument' "$P/web/restart" Sometimes
+	refused 'nvalid argument' "$P/web/share" 'ipc net uts mnt'
+	refused 'nvalid argument' "$P/web/hostname" 'a b'
+	is max "$P/web/memory.max"
+	is Never "$P/web/restart"
+	is 30 "$P/web/grace"
+	is web "$P/web/hostname"
+}
+
+@test "quantities as people write them" {
+	mkdir "$P/web"
+	local pair
+	for pair in 256M:268435456 256Mi:268435456 1G:1073741824 1Gi:1073741824 65536k:67108864 67108864:67108864 max:max; do
+		echo "${pair%:*}" >"$P/web/memory.max"
+		is "${pair#*:}" "$P/web/memory.max"
+	done
+	for pair in '0.5:50000 100000' '500m:50000 100000' '2:200000 100000' '50000 100000:50000 100000' 'max:max 100000'; do
+		echo "${pair%:*}" >"$P/web/cpu.max"
+		is "${pair#*:}" "$P/web/cpu.max"
+	done
+}
+
+@test "an image that is not there" {
+	mkdir "$P/web"
+	refused 'No such file' "$P/web/image" nosuch:1
+	said 'nosuch:1' "$P/web/containers/web/error" || said 'nosuch:1' "$P/web/error"
+	refused 'nvalid argument' "$P/web/image" 'UPPER/case::'
+	fails 'Invalid argument' cp "$IMAGES/busybox.tar" "$P/.node/images/Not:a:ref"
+}
+
+@test "a command that is not there, or cannot be executed" {
+	import busybox
+	mkdir "$P/web"
+	echo /no/such >"$P/web/command"
+	refused 'No such file' "$P/web/image" busybox
+	said '/no/such' "$P/web/containers/web/error" || said '/no/such' "$P/web/error"
+	is 127 "$P/web/containers/web/exitcode"
+	is 127 "$P/web/containers/web/wait/ended"
+	is 127 "$P/web/wait/ended"
+	echo /etc/passwd >"$P/web/command"
+	refused 'Permission denied' "$P/web/image" busybox
+	is 126 "$P/web/wait/ended"
+	is Failed "$P/web/status"
+}
+
+@test "a user or folder that the image lacks" {
+	import busybox
+	mkdir "$P/web"
+	echo nosuchuser >"$P/web/containers/web/user" 2>/dev/null || {
+		mkdir "$P/web/containers/web"
+		echo nosuchuser >"$P/web/containers/web/user"
+	}
+	echo true >"$P/web/command"
+	refused '' "$P/web/image" busybox
+	said 'nosuchuser' "$P/web/containers/web/error"
+	refused 'nvalid argument' "$P/web/containers/web/workdir" 'relative/path'
+	refused 'nvalid argument' "$P/web/containers/web/env" '=x'
+	refused 'nvalid argument' "$P/web/containers/web/env" 'NOVALUE'
+}
+
+@test "a value of 1 MB" {
+	mkdir "$P/web"
+	head -c 1000000 /dev/zero | tr '\0' a >"$T/big"
+	fails 'too long' cp "$T/big" "$P/web/command"
+	said 'command' "$P/web/error"
+	fails 'too long' cp "$T/big" "$P/web/labels" || fails 'Invalid argument' cp "$T/big" "$P/web/labels"
+	is '' "$P/web/command"
+	is '' "$P/web/labels"
+}
+
+@test "words" {
+	mkdir "$P/web"
+	mkdir "$P/web/containers/a"
+	refused 'nvalid argument' "$P/web/containers/a/command" 'sh -c "not closed'
+	said 'quote' "$P/web/containers/a/error"
+	refused 'nvalid argument' "$P/web/containers/a/command" '["a", 1]'
+	refused 'nvalid argument' "$P/web/containers/a/command" '["a"'
+	fails 'nvalid argument' bash -c "printf 'a\\0b' > '$P/web/containers/a/command'"
+	is '' "$P/web/containers/a/command"
+	refused 'nvalid argument' "$P/web/containers/a/ctl" dance
+	refused 'nvalid argument' "$P/web/containers/a/ctl" 'kill SIGNOTHING'
+	refused 'nvalid argument' "$P/web/labels" 'no equal sign'
+}
+
+@test "writes to files that are only read" {
+	run_pod web "$forever"
+	local f
+	for f in status describe why ip memory.current cpu.stat wait/ready containers/web/state containers/web/pid \
+		containers/web/exitcode logs/web; do
+		fails 'Permission denied' bash -c "echo x > '$P/web/$f'" || fails 'not permitted' bash -c "echo x > '$P/web/$f'"
+	done
+	fails 'denied' bash -c "echo x > '$P/.node/pods'" || fails 'not permitted' bash -c "echo x > '$P/.node/pods'"
+}
+
+@test "a name that is no file, and places where nothing is made" {
+	mkdir "$P/web"
+	fails 'No such file' cat "$P/web/nothing"
+	fails 'ermi' touch "$P/web/nothing"
+	fails 'ermi' touch "$P/file"
+	fails 'ermi' mkdir "$P/web/folder"
+	fails 'ermi' ln -s a "$P/web/link"
+	fails 'ermi' mv "$P/web" "$P/web2"
+	fails 'ermi' rm "$P/web/status"
+	fails 'ermi' rmdir "$P/web/containers"
+	fails 'ermi' rmdir "$P/.node"
+}
+
+@test "rm -r of a pod fails and removes nothing" {
+	run_pod web "$forever"
+	fails 'ermi' rm -r "$P/web"
+	fails 'ermi' rm -rf "$P/web/containers"
+	is Running "$P/web/status"
+	[ -e "$P/web/containers/web/root/bin/busybox" ]
+	[ -e "$P/web/containers/web/root/etc/passwd" ]
+}
