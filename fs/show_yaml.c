@@ -215,7 +215,7 @@ static void spec(struct yaml *y, const struct pod *p)
 {
 	const struct pod_spec *s = p->spec;
 	yaml_map(y, "spec");
-	yaml_str(y, "restartPolicy", restart_policy_name(s->restart));
+	yaml_word(y, "restartPolicy", restart_policy_name(s->restart));
 	yaml_int(y, "terminationGracePeriodSeconds", s->grace);
 	if (strcmp(s->hostname, s->name) && !name_check("host", s->hostname, NULL))
 		yaml_str(y, "hostname", s->hostname);
@@ -238,7 +238,7 @@ static void spec(struct yaml *y, const struct pod *p)
 static void condition(struct yaml *y, const char *type, bool holds)
 {
 	yaml_item(y);
-	yaml_str(y, "type", type);
+	yaml_word(y, "type", type);
 	yaml_str(y, "status", holds ? "True" : "False");
 	yaml_end(y);
 }
@@ -331,7 +331,7 @@ static void status(struct yaml *y, const struct pod *p)
 {
 	const char *ip = pod_ip(p);
 	yaml_map(y, "status");
-	yaml_str(y, "phase", pod_phase_name(pod_phase(p)));
+	yaml_word(y, "phase", pod_phase_name(pod_phase(p)));
 	if (p->lost[0])
 		yaml_str(y, "message", p->lost);
 	put_time(y, "startTime", p->spec->created_ns);
@@ -356,8 +356,8 @@ static void status(struct yaml *y, const struct pod *p)
 int show_yaml(const struct ref *r, struct buf *out)
 {
 	struct yaml y = { .out = out };
-	yaml_str(&y, "apiVersion", "v1");
-	yaml_str(&y, "kind", "Pod");
+	yaml_word(&y, "apiVersion", "v1");
+	yaml_word(&y, "kind", "Pod");
 	metadata(&y, r->pod);
 	spec(&y, r->pod);
 	status(&y, r->pod);

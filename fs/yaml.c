@@ -126,6 +126,13 @@ void yaml_pair(struct yaml *y, const char *key, size_t keylen, const char *value
 	buf_putc(y->out, '\n');
 }
 
+void yaml_word(struct yaml *y, const char *key, const char *word)
+{
+	key_line(y, key, ": ");
+	buf_puts(y->out, word);
+	buf_putc(y->out, '\n');
+}
+
 void yaml_int(struct yaml *y, const char *key, int64_t value)
 {
 	key_line(y, key, "");

@@ -1,4 +1,4 @@
-/* A small writer of YAML: blocks of maps and lists, strings always as JSON strings.
+/* A small writer of YAML: blocks of maps and lists, strings as JSON strings.
  *
  * Indentation is kept here and nowhere else. A string is written in double quotes with the escapes
  * that JSON and YAML 1.1 (as Go's parsers read it) have in common, so that no value can be
@@ -28,6 +28,8 @@ void yaml_end(struct yaml *y);                   /* of a map, a list or an item;
 void yaml_str(struct yaml *y, const char *key, const char *value);
 void yaml_pair(struct yaml *y, const char *key, size_t keylen, const char *value); /* key quoted too */
 void yaml_strn(struct yaml *y, const char *key, const char *value, size_t len);
+/* A word of the writer's own, plain, as kubectl prints it: never a user's, never one that reads as a boolean. */
+void yaml_word(struct yaml *y, const char *key, const char *word);
 void yaml_int(struct yaml *y, const char *key, int64_t value);
 void yaml_bool(struct yaml *y, const char *key, bool value);
 void yaml_empty_list(struct yaml *y, const char *key);

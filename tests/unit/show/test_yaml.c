@@ -107,11 +107,11 @@ static void lacks(const char *what)
 
 static void plain(void **state)
 {
-	has("apiVersion: \"v1\"\nkind: \"Pod\"\nmetadata:\n  name: \"web\"\n"
+	has("apiVersion: v1\nkind: Pod\nmetadata:\n  name: \"web\"\n"
 	    "  uid: \"01234567-89ab-4def-8123-456789abcdef\"\n  creationTimestamp: \"");
-	has("spec:\n  restartPolicy: \"Never\"\n  terminationGracePeriodSeconds: 30\n  containers:\n"
+	has("spec:\n  restartPolicy: Never\n  terminationGracePeriodSeconds: 30\n  containers:\n"
 	    "    - name: \"nginx\"\n      image: \"nginx:alpine\"\n    - name: \"probe\"\n      image: \"busybox\"\nstatus:\n"
-	    "  phase: \"Running\"\n");
+	    "  phase: Running\n");
 	has("      ready: true\n      started: true\n      restartCount: 0\n      state:\n        running:\n"
 	    "          startedAt: \"");
 	lacks("labels");
@@ -186,7 +186,7 @@ static void states(void **state)
 	    "          exitCode: 137\n");
 	s->state = C_PAUSED;
 	has("      ready: false\n      started: true\n");
-	has("    - type: \"Ready\"\n      status: \"False\"\n");
+	has("    - type: Ready\n      status: \"False\"\n");
 }
 
 static void no_containers(void **state)
@@ -195,7 +195,7 @@ static void no_containers(void **state)
 	n.pod.pid = 0;
 	strcpy(n.pod.lost, "killed");
 	fake.phase = POD_FAILED;
-	has("  containers: []\nstatus:\n  phase: \"Failed\"\n  message: \"killed\"\n");
+	has("  containers: []\nstatus:\n  phase: Failed\n  message: \"killed\"\n");
 	lacks("containerStatuses");
 	lacks("podIP");
 }
