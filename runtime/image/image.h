@@ -6,7 +6,8 @@
  *   refs/HEX.ini             one image record: canonical and written reference, digest of config
  *                            and manifest, layers, what the config says; HEX is the SHA-256 of the
  *                            canonical reference. Written last, by rename: it is the commit.
- *   tmp/                     imports under way; emptied at start
+ *   tmp/                     imports under way, each in a folder of its own that it holds locked
+ *   lock                     see disk.h
  *
  * podfs-image (runtime/image/main.c) writes the store; the server only reads image records
  * and keeps them in memory (store.c), never JSON or tar. An image is never changed in place.
@@ -23,19 +24,23 @@ struct image {
 	char *digest;    /* sha256:… of the image's config (the image id) */
 	char *manifest_digest; /* sha256:… or NULL (docker save has none) */
 	char *os, *arch, *created;
-	uint64_t size;        /* bytes on disk of its layers */
+	uint64_t size;        /* uncompressed bytes of its layers, shared ones too */
 	uint64_t imported_ns; /* CLOCK_REALTIME */
-	struct strs layers;   /* sha256 hex of the diff ids, lowest first */
+	struct strs layers;   /* to be stacked, lowest first: sha256 hex of the diff ids, each once */
 	struct strs entrypoint, cmd, env; /* of the config; empty when it has none */
 	struct strs ports, labels;
 	char *workdir, *user, *stopsignal; /* NULL when the config has none */
 };
 
+void image_free(struct image *img); /* NULL is fine */
+
 /* The table of images in the server. */
 struct images;
 int images_open(const char *state, struct images **out, struct err *e); /* makes the folders, reads the records */
 void images_close(struct images *s);
-/* Reads the records again that changed: after a podfs-image has ended. */
+/* Reads the records again that changed: after a podfs-image has ended. An image whose record is as it was stays
+ * where it is in memory. A record that cannot be read is left out; the first one is named in e (its
+ * errno is returned), the table is right for all others. images_open leaves it out without an error. */
 int images_rescan(struct images *s, struct err *e);
 size_t images_count(const struct images *s);
 const struct image *images_at(const struct images *s, size_t i); /* sorted by written name */
@@ -51,7 +56,15 @@ void image_show(const struct image *i, struct buf *out);
  *   podfs-image remove STATE REFERENCE              verdict on fd 3; also frees layers no other image has
  *   podfs-image clean  STATE                        empties tmp/ and removes layers nobody refers to
  * The verdict is one line: `0` or `ERRNO SENTENCE`. Without a verdict it crashed: EIO. It takes the
- * store's lock (flock on STATE/images/lock), writes tmp/, checks every digest, then commits by rename.
- * Whether a container uses an image is the server's knowledge: it asks remove only if none does. */
+ * store's lock (disk.h), writes tmp/, checks every digest, then commits by rename.
+ *
+ * Whether a container uses an image is the server's knowledge: it asks `remove` only if none does. An import
+ * over a reference that is there replaces its record and leaves the old layers, which may be in use, to
+ * the next `remove` or `clean`; but these free every layer that no record names, so the server runs `clean`
+ * only at its start while no container runs, and `remove` only while no container runs on an image that was
+ * replaced under it.
+ *
+ * An import reads stdin to its end, padding included; on an error it ends at once, and the writer gets EPIPE. Closing
+ * the pipe early is a truncated archive; SIGTERM makes it clean up and say ECANCELED. */
 
 #endif

@@ -1,0 +1,45 @@
+/* The store's folders and its lock, for podfs-image.
+ *
+ * Owns STATE/images: its folders, the lock, and work folders in tmp/. Runs in podfs-image only.
+ *
+ * Two locks, both flock(2), so that a killed process leaves none behind:
+ *   images/lock   shared while an import decides which layers are there and commits; exclusive
+ *                 while layers are removed. Not held while an archive comes in, which takes as long
+ *                 as the user takes.
+ *   tmp/X         each import holds its own work folder: one that nobody holds is a dead import's
+ *                 and is swept away by the next that comes.
+ */
+#ifndef PODFS_IMAGE_DISK_H
+#define PODFS_IMAGE_DISK_H
+
+#include "runtime/base/err.h"
+
+struct disk {
+	int root, lock, layers, refs, tmp;
+};
+
+/* Makes the folders if need be. The layers hold setuid programs: only root may enter. */
+int disk_open(const char *state, struct disk *d, struct err *e);
+void disk_close(struct disk *d);
+
+int disk_lock_shared(struct disk *d, struct err *e);
+int disk_lock_exclusive(struct disk *d, struct err *e);
+void disk_unlock(struct disk *d);
+
+struct work {
+	int fd; /* tmp/NAME, locked; -1: none */
+	char name[33];
+};
+
+/* A new, empty work folder; sweeps those of the dead when no other import runs. */
+int work_open(struct disk *d, struct work *w, struct err *e);
+/* Removes it with all that is in it. */
+void work_close(struct disk *d, struct work *w);
+
+/* Removes the work folders that nobody holds. The exclusive lock is the caller's. */
+int disk_sweep(struct disk *d, struct err *e);
+/* Removes every layer that no record names. The exclusive lock is the caller's. With a record that
+ * cannot be read nothing is removed: it might name any of them. */
+int disk_collect(struct disk *d, struct err *e);
+
+#endif

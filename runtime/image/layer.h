@@ -1,0 +1,27 @@
+/* One layer: from its blob to layers/HEX.
+ *
+ * Owns what a layer folder is: named by its diff id, whole once it has that name, never
+ * changed afterwards, shared by all images that have it. Runs in podfs-image.
+ */
+#ifndef PODFS_IMAGE_LAYER_H
+#define PODFS_IMAGE_LAYER_H
+
+#include "runtime/image/disk.h"
+#include "runtime/image/spool.h"
+
+/* What an image may still take. */
+struct layer_budget {
+	uint64_t bytes; /* uncompressed */
+	uint64_t entries;
+};
+
+/* Unpacks the blob into the work folder, unless the layer is in the store or the work folder already.
+ * Checks the uncompressed bytes against the diff id. 1: unpacked, 0: it was there. */
+int layer_unpack(struct disk *d, struct work *w, const struct spool *s, const struct member *blob,
+		 const char *diff_id, struct layer_budget *budget, struct err *e);
+/* Moves it from the work folder into the store; whoever was first is left there. */
+int layer_publish(struct disk *d, struct work *w, const char *diff_id, struct err *e);
+/* Of a layer in the store: its uncompressed bytes, and whether it hides all layers below. */
+int layer_look(struct disk *d, const char *diff_id, uint64_t *size, bool *hides_below, struct err *e);
+
+#endif

@@ -1,0 +1,47 @@
+/* The members of the outer archive, laid aside: an archive comes through a pipe and its parts in
+ * any order, but the parts refer to one another.
+ *
+ * Owns the folder `members` in an import's work folder: each regular file of the archive is there under
+ * a number (its name never becomes a path), with its size and SHA-256. Runs in podfs-image.
+ */
+#ifndef PODFS_IMAGE_SPOOL_H
+#define PODFS_IMAGE_SPOOL_H
+
+#include "runtime/base/buf.h"
+#include "runtime/base/err.h"
+#include "runtime/image/digest.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SPOOL_MEMBERS_MAX 10000
+
+struct member {
+	char *name;
+	char *link; /* a link: name of the member that it stands for; else NULL */
+	uint64_t size;
+	char hex[DIGEST_HEX + 1];
+	char file[16]; /* in the folder */
+};
+
+struct spool {
+	int dir;
+	struct member *v;
+	size_t n;
+};
+
+/* Reads the archive from fd to its end; it may hold max bytes. */
+int spool_read(int work, int fd, uint64_t max, struct spool *out, struct err *e);
+void spool_free(struct spool *s);
+
+/* NULL: not in the archive. Goes through the archive's links. */
+const struct member *spool_find(const struct spool *s, const char *name);
+/* The blob of that digest, its bytes checked. -ENOENT, -EBADMSG. */
+int spool_blob(const struct spool *s, const char *hex, const struct member **out, struct err *e);
+int spool_open(const struct spool *s, const struct member *m, struct err *e); /* a descriptor or -errno */
+/* Its text; -EFBIG beyond JSON_FILE_MAX. */
+int spool_text(const struct spool *s, const struct member *m, struct buf *out, struct err *e);
+/* No longer needed: gives the disk space back. */
+void spool_drop(const struct spool *s, const struct member *m);
+
+#endif

@@ -1,0 +1,232 @@
+/* Entries of a tar archive, through libarchive: see tar.h. */
+#include "runtime/image/tar.h"
+
+#include "runtime/base/util.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#define CHUNK (256 * 1024)
+
+struct tar {
+	struct tar_source src;
+	struct archive *inflate; /* bytes of src.fd in, inflated bytes out ("raw" format) */
+	struct archive *entries; /* inflated bytes in, entries out */
+	struct archive_entry *entry;
+	bool empty; /* no byte at all: the raw reader has no entry to read from */
+	struct err err; /* why a reader's callback failed: libarchive keeps only its own words */
+	char chunk[CHUNK];
+};
+
+volatile sig_atomic_t tar_cancelled;
+
+static la_ssize_t read_file(struct archive *a, void *arg, const void **out)
+{
+	struct tar *t = arg;
+	ssize_t n;
+	do {
+		if (tar_cancelled) {
+			archive_set_error(a, ECANCELED, "cancelled");
+			err_set(&t->err, ECANCELED, "cancelled");
+			return -1;
+		}
+		n = read(t->src.fd, t->chunk, sizeof t->chunk);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0) {
+		int code = errno;
+		archive_set_error(a, code, "read error");
+		err_sys(&t->err, code, "cannot read the archive");
+	}
+	*out = t->chunk;
+	return n;
+}
+
+/* libarchive's words for what went wrong while inflating, unless a callback knew better. */
+static void inflate_failed(struct tar *t)
+{
+	if (t->err.code)
+		return;
+	const char *why = archive_error_string(t->inflate);
+	err_set(&t->err, EINVAL, "damaged compressed data: %s", why ? why : "unknown error");
+}
+
+/* The next inflated bytes, counted and hashed; 0 at the end, -1 with t->err set. */
+static la_ssize_t next_inflated(struct tar *t, const void **out)
+{
+	size_t len = 0;
+	la_int64_t off;
+	int r;
+	if (t->empty)
+		return 0;
+	do {
+		r = archive_read_data_block(t->inflate, out, &len, &off);
+	} while (r == ARCHIVE_OK && !len);
+	if (r == ARCHIVE_EOF)
+		return 0;
+	if (r < ARCHIVE_WARN) {
+		inflate_failed(t);
+		return -1;
+	}
+	if (len > *t->src.left) {
+		err_set(&t->err, EFBIG, "it unpacks to more than image_max allows");
+		return -1;
+	}
+	*t->src.left -= len;
+	if (t->src.plain)
+		digest_add(t->src.plain, *out, len);
+	return (la_ssize_t)len;
+}
+
+static la_ssize_t read_inflated(struct archive *a, void *arg, const void **out)
+{
+	struct tar *t = arg;
+	la_ssize_t n = next_inflated(t, out);
+	if (n < 0)
+		archive_set_error(a, t->err.code, "%s", t->err.text);
+	return n;
+}
+
+static int open_inflate(struct tar *t)
+{
+	t->inflate = archive_read_new();
+	if (!t->inflate)
+		return err_set(&t->err, ENOMEM, "not enough memory");
+	archive_read_support_filter_gzip(t->inflate);
+	archive_read_support_filter_zstd(t->inflate);
+	archive_read_support_format_raw(t->inflate);
+	archive_read_support_format_empty(t->inflate);
+	if (archive_read_open(t->inflate, t, NULL, read_file, NULL) < ARCHIVE_WARN) {
+		inflate_failed(t);
+		return -t->err.code;
+	}
+	/* The raw format is one entry that holds everything; an empty file holds none. */
+	struct archive_entry *all;
+	int r = archive_read_next_header(t->inflate, &all);
+	t->empty = r == ARCHIVE_EOF;
+	if (r < ARCHIVE_WARN) {
+		inflate_failed(t);
+		return -t->err.code;
+	}
+	return 0;
+}
+
+static int entries_failed(struct tar *t)
+{
+	if (!t->err.code) {
+		const char *why = archive_error_string(t->entries);
+		err_set(&t->err, EINVAL, "not a tar archive, or a damaged one: %s", why ? why : "unknown error");
+	}
+	return -t->err.code;
+}
+
+static int open_entries(struct tar *t)
+{
+	t->entries = archive_read_new();
+	if (!t->entries)
+		return err_set(&t->err, ENOMEM, "not enough memory");
+	archive_read_support_format_tar(t->entries);
+	archive_read_support_format_empty(t->entries);
+	if (archive_read_open(t->entries, t, NULL, read_inflated, NULL) < ARCHIVE_WARN)
+		return entries_failed(t);
+	return 0;
+}
+
+static int report(struct tar *t, struct err *e)
+{
+	if (e)
+		*e = t->err;
+	return -t->err.code;
+}
+
+int tar_open(const struct tar_source *src, struct tar **out, struct err *e)
+{
+	struct tar *t = calloc(1, sizeof *t);
+	if (!t)
+		return err_set(e, ENOMEM, "not enough memory");
+	t->src = *src;
+	int r = open_inflate(t);
+	if (!r)
+		r = open_entries(t);
+	if (r) {
+		report(t, e);
+		tar_free(t);
+		return r;
+	}
+	*out = t;
+	return 0;
+}
+
+static void fill(struct archive_entry *in, struct tar_entry *out)
+{
+	const char *hard = archive_entry_hardlink(in);
+	*out = (struct tar_entry){
+		.name = archive_entry_pathname(in),
+		.link = hard ? hard : archive_entry_symlink(in),
+		.hardlink = hard != NULL,
+		.type = archive_entry_filetype(in),
+		.perm = archive_entry_perm(in) & 07777,
+		.uid = archive_entry_uid(in),
+		.gid = archive_entry_gid(in),
+		.size = archive_entry_size(in) > 0 ? (uint64_t)archive_entry_size(in) : 0,
+		.mtime = { .tv_sec = archive_entry_mtime(in), .tv_nsec = archive_entry_mtime_nsec(in) },
+		.dev = makedev((unsigned)archive_entry_rdevmajor(in), (unsigned)archive_entry_rdevminor(in)),
+	};
+}
+
+int tar_next(struct tar *t, struct tar_entry *out, struct err *e)
+{
+	int r = archive_read_next_header(t->entries, &t->entry);
+	if (r == ARCHIVE_EOF)
+		return 0;
+	if (r < ARCHIVE_WARN) {
+		entries_failed(t);
+		return report(t, e);
+	}
+	/* A warning is about characters: the name is then there as raw bytes. */
+	fill(t->entry, out);
+	archive_entry_xattr_reset(t->entry);
+	if (!out->name)
+		return err_set(e, EINVAL, "an entry without a name");
+	return 1;
+}
+
+int tar_data(struct tar *t, const void **data, size_t *len, uint64_t *off, struct err *e)
+{
+	la_int64_t at = 0;
+	int r = archive_read_data_block(t->entries, data, len, &at);
+	if (r == ARCHIVE_EOF)
+		return 0;
+	if (r < ARCHIVE_WARN || at < 0) {
+		entries_failed(t);
+		return report(t, e);
+	}
+	*off = (uint64_t)at;
+	return 1;
+}
+
+bool tar_xattr(struct tar *t, const char **name, const void **value, size_t *len)
+{
+	return archive_entry_xattr_next(t->entry, name, value, len) == ARCHIVE_OK;
+}
+
+int tar_drain(struct tar *t, struct err *e)
+{
+	const void *p;
+	la_ssize_t n;
+	while ((n = next_inflated(t, &p)) > 0)
+		;
+	return n < 0 ? report(t, e) : 0;
+}
+
+void tar_free(struct tar *t)
+{
+	if (!t)
+		return;
+	archive_read_free(t->entries);
+	archive_read_free(t->inflate);
+	free(t);
+}
