@@ -89,6 +89,7 @@ teardown() {
 		no_leaks_listed || bad=1
 		unmount_podfs || bad=1
 	fi
+	[ -z "${EXTRA_MOUNT:-}" ] || umount "$EXTRA_MOUNT" || bad=1
 	nothing_left || bad=1
 	sanitizer_silent || bad=1
 	[ "$bad" -eq 0 ] || tail -n 20 "$T/state/podfs.log" 2>/dev/null

@@ -1,0 +1,272 @@
+# The command: options, config, start and failure, unmount and mount again, what dies in between.
+
+load lib
+
+setup() { new_instance; }
+
+@test "it returns when the tree is there, and umount ends all of it" {
+	mount_podfs
+	[ -d "$P/.node" ]
+	local keeper server
+	keeper=$(keeper_pid) server=$(server_pid)
+	[ "$(stat -f -c %T "$P")" = fuse ] || [ "$(stat -f -c %T "$P")" = fuseblk ]
+	grep -q " $P .* fuse.podfs podfs .*default_permissions" /proc/self/mountinfo
+	grep -q " $P .*nosuid,nodev" /proc/self/mountinfo
+	[ "$(stat -c %a "$T/state")" = 700 ]
+	[ "$(stat -c %a "$T/run")" = 700 ]
+	umount "$P"
+	gone "$keeper"
+	gone "$server"
+	run ! mounted
+}
+
+@test "unmounted and mounted again at once, the pods are there" {
+	mount_podfs
+	run_pod web "$forever"
+	local pid=$(cat "$P/web/containers/web/pid") i
+	for i in 1 2 3; do
+		umount "$P"
+		[ -d "/proc/$pid" ]
+		mount_podfs
+		is Running "$P/web/status"
+		is "$pid" "$P/web/containers/web/pid"
+		[ "$(in_container web hostname)" = web ]
+	done
+}
+
+@test "what happened while it was away is known" {
+	mount_podfs
+	run_pod web 'sh -c "until [ -e /dev/shm/go ]; do sleep 0.05; done; echo bye; exit 4"'
+	run_pod stays "$forever"
+	local pid=$(cat "$P/web/containers/web/pid")
+	unmount_podfs
+	touch "/proc/$pid/root/dev/shm/go"
+	gone "$pid"
+	mount_podfs
+	is 4 "$P/web/wait/ended"
+	is bye "$P/web/logs/web"
+	is Failed "$P/web/status"
+	is Running "$P/stays/status"
+	rmdir "$P/web" "$P/stays"
+}
+
+@test "-f stays, and ends with the mount or with ^C" {
+	"$podfs" -f -o "$(options)" "$P" 2>"$T/err" &
+	local pid=$!
+	within 10 test -d "$P/.node"
+	umount "$P"
+	wait $pid
+	"$podfs" -f -o "$(options)" "$P" 2>"$T/err" &
+	pid=$!
+	within 10 test -d "$P/.node"
+	kill -INT $pid
+	wait $pid
+	run ! mounted
+}
+
+@test "SIGTERM to the keeper unmounts, also when somebody is in there" {
+	mount_podfs
+	local keeper=$(keeper_pid)
+	kill "$keeper"
+	gone "$keeper"
+	run ! mounted
+	mount_podfs
+	keeper=$(keeper_pid)
+	cd "$P"
+	kill "$keeper"
+	gone "$keeper"
+	cd /
+	run ! mounted
+	within 5 no_process_left
+}
+
+@test "a dead mount is taken over" {
+	mount_podfs
+	run_pod web "$forever"
+	kill -9 "$(keeper_pid)" "$(server_pid)"
+	within 10 dead
+	run mount_podfs
+	[ "$status" -eq 0 ]
+	[[ $output == *died* ]]
+	is Running "$P/web/status"
+	[ "$(grep -c " $P " /proc/self/mountinfo)" -eq 1 ]
+}
+dead() { stat "$P" 2>&1 | grep -q 'not connected'; }
+
+@test "the server dies: it is started again, or the mount says so" {
+	mount_podfs
+	run_pod web "$forever"
+	local server pid=$(cat "$P/web/containers/web/pid")
+	server=$(server_pid)
+	kill -9 "$server"
+	gone "$server"
+	within 10 settled
+	[ -d "/proc/$pid" ]
+	if mounted; then
+		is Running "$P/web/status"
+		[ "$(in_container web hostname)" = web ]
+	else
+		within 5 no_keeper
+		mount_podfs
+		is Running "$P/web/status"
+	fi
+}
+settled() { ! mounted || [ -n "$(server_pid)" ]; }
+no_keeper() { ended_or_zombie "$(keeper_pid)"; }
+
+@test "the keeper dies: the server goes on, nobody else gets its state" {
+	mount_podfs
+	kill -9 "$(keeper_pid)"
+	timeout 5 ls "$P/.node" >/dev/null
+	mkdir "$T/other"
+	run -1 timeout 30 "$podfs" -o "$(options)" "$T/other"
+	[[ $output == *"in use"* ]]
+	umount "$P"
+	within 10 no_process_left
+	mount_podfs
+}
+
+@test "a second one: same mount point, same state" {
+	mount_podfs
+	run -1 timeout 30 "$podfs" -o "$(options)" "$P"
+	[[ $output == *"already mounted"* ]]
+	mkdir "$T/other"
+	run -1 timeout 30 "$podfs" -o "$(options)" "$T/other"
+	[[ $output == *"in use"*"$P"* ]]
+	[ "${#lines[@]}" -eq 1 ]
+}
+
+@test "two instances do not meet" {
+	mount_podfs
+	mkdir "$T/p2"
+	timeout 30 "$podfs" -o "state=$T/s2,run=$T/r2,cgroup=$CG-2" "$T/p2"
+	mkdir "$P/web" "$T/p2/web"
+	echo 11 >"$P/web/grace"
+	is 30 "$T/p2/web/grace"
+	rmdir "$P/web"
+	is Pending "$T/p2/web/status"
+	rmdir "$T/p2/web"
+	within 5 test -z "$(cat "$T/p2/.node/leaving")"
+	umount "$T/p2"
+}
+
+@test "what is wrong is one line, and leaves no mount and no process" {
+	local bad
+	# OPTIONS MOUNTPOINT STATUS WORDS
+	while IFS='|' read -r options place status words; do
+		run timeout 30 "$podfs" -o "$(options "$options")" ${place:-"$P"}
+		[ "$status" -eq "$status" ]
+		[ "${#lines[@]}" -eq 1 ] || { echo "$options: $output"; return 1; }
+		[[ $output == *"$words"* ]] || { echo "$options: $output"; return 1; }
+		run ! mounted
+	done <<-END
+		nosuchoption||2|nosuchoption
+		nosuch=1||2|nosuch
+		max_pods=many||2|max_pods
+		state=relative||2|state
+		grace=soon||2|grace
+		config=/no/such/file||1|/no/such/file
+		|/no/such/place|1|/no/such/place
+		|/etc/passwd|1|/etc/passwd
+	END
+	run -2 "$podfs"
+	run -2 "$podfs" a b c
+	run -2 "$podfs" -x
+	no_process_left
+}
+
+@test "the exit code of a wrong option is 2, of what failed 1" {
+	run -2 "$podfs" -o nosuch=1 "$P"
+	run -1 "$podfs" -o "$(options)" /no/such/place
+	run -1 "$podfs" -o "state=$P/below,run=$T/run" "$P"
+	[[ $output == *below* ]]
+}
+
+@test "the config: keys, an error with file and line" {
+	cat >"$T/podfs.conf" <<-END
+		; a comment
+		[node]
+		state = $T/state
+		run = $T/run
+		cgroup = $CG
+		grace = 7
+		max_pods = 2
+		restart = Always
+	END
+	timeout 30 "$podfs" -o "config=$T/podfs.conf" "$P"
+	has '^grace *= *7$' "$P/.node/config"
+	mkdir "$P/a" "$P/b"
+	is 7 "$P/a/grace"
+	is Always "$P/a/restart"
+	run ! mkdir "$P/c"
+	grep -q max_pods "$P/.node/error"
+	rmdir "$P/a" "$P/b"
+	within 5 none_leaving
+	unmount_podfs
+	# -o wins
+	timeout 30 "$podfs" -o "config=$T/podfs.conf,grace=8" "$P"
+	has '^grace *= *8$' "$P/.node/config"
+	unmount_podfs
+	local pair
+	for pair in 'nosuchkey = 1' 'grace = soon' 'restart = Perhaps' 'max_pods' '[nosection]'; do
+		printf '[node]\nmax_pods = 3\n%s\n' "$pair" >"$T/bad.conf"
+		run -1 timeout 30 "$podfs" -o "$(options "config=$T/bad.conf")" "$P" || run -2 timeout 30 "$podfs" -o "$(options "config=$T/bad.conf")" "$P"
+		[[ $output == *"$T/bad.conf:"[34]:* ]] || { echo "$pair: $output"; return 1; }
+		[ "${#lines[@]}" -eq 1 ]
+	done
+	run ! mounted
+}
+
+@test "a config of long lines loses nothing" {
+	printf '[node]\nusers = root%s nobody\n' "$(printf ' user%d' $(seq 1 400))" >"$T/podfs.conf"
+	run timeout 30 "$podfs" -o "$(options "config=$T/podfs.conf")" "$P"
+	if [ "$status" -eq 0 ]; then
+		has '^users *= *root user1 .*user400 nobody$' "$P/.node/config"
+	else
+		[[ $output == *"$T/podfs.conf:2:"* ]]
+	fi
+}
+
+@test "mount(8) options, and what mount.fuse3 hands over" {
+	mount_podfs rw,suid,dev,exec,noatime,_netdev,nofail,x-systemd.automount,comment=hello,allow_other,default_permissions,fsname=other,subtype=podfs,max_read=65536
+	grep -q " $P .*nosuid,nodev,noatime.* fuse.podfs other " /proc/self/mountinfo
+	unmount_podfs
+	timeout 30 "$podfs" podfs "$P" -o "$(options rw,dev,suid)"
+	[ -d "$P/.node" ]
+	unmount_podfs
+	mount_podfs ro
+	fails 'Read-only' mkdir "$P/web"
+	ls "$P/.node" >/dev/null
+}
+
+@test "mount -t fuse.podfs" {
+	[ -x /sbin/mount.fuse3 ] || skip "there is no mount.fuse3"
+	# mount.fuse3 looks for podfs in a PATH of its own: it is given one, in a mount namespace of this test
+	unshare -m bash -ec '
+		mount -t tmpfs x /usr/local/bin
+		printf "#!/bin/sh\nPODFS_LIBEXEC=%s exec %s \"\$@\"\n" "$(readlink -f "$4/fs")" "$(readlink -f "$1")" > /usr/local/bin/podfs
+		chmod 755 /usr/local/bin/podfs
+		mount -t fuse.podfs podfs "$2" -o "$3"
+		grep -q " $2 .* fuse.podfs podfs " /proc/self/mountinfo
+		[ -d "$2/.node" ]
+		mkdir "$2/web"
+		rmdir "$2/web"
+		umount "$2"
+		! mount -t fuse.podfs podfs "$2" -o "$3,nosuch=1"
+	' _ "$podfs" "$P" "$(options)" "$PODFS_BUILD"
+	within 10 no_process_left
+}
+
+@test "podfs --version and --help" {
+	[[ $("$podfs" --version) == "podfs "[0-9]* ]]
+	"$podfs" --help | grep -q 'usage: podfs'
+}
+
+@test "it holds nothing of who started it" {
+	exec 8>"$T/held"
+	mount_podfs
+	exec 8>&-
+	run ! bash -c "ls -l /proc/$(keeper_pid)/fd /proc/$(server_pid)/fd | grep held"
+	[ "$(readlink "/proc/$(keeper_pid)/cwd")" = / ]
+	[ "$(ps -o sid= -p "$(keeper_pid)" | tr -d ' ')" = "$(keeper_pid)" ]
+}

@@ -1,0 +1,183 @@
+# What the tree tells: status, why, describe, tables, events, pod.yaml.
+
+load lib
+
+@test "the files of a pod and of the node are there" {
+	run_pod web "$forever"
+	local f
+	for f in status describe pod.yaml why events error wait/running wait/ready wait/ended ip hostname ctl image command \
+		memory.max memory.high cpu.max cpu.weight pids.max memory.current memory.peak memory.events cpu.stat pids.current \
+		labels annotations grace restart share ns/ipc ns/net ns/uts containers/web logs/web exec/web \
+		containers/web/{image,command,args,env,workdir,user,ctl,state,pid,exitcode,restarts,root,wait/ended}; do
+		[ -e "$P/web/$f" ] || [ -L "$P/web/$f" ] || { echo "no $f"; return 1; }
+	done
+	for f in help version config pods wide top events error leaving leaks images; do
+		[ -e "$P/.node/$f" ] || { echo "no .node/$f"; return 1; }
+	done
+	# what belongs to a later time is absent, not a stub
+	for f in network ports volumes; do [ ! -e "$P/web/$f" ]; done
+	[ "$(ls "$P")" = web ]
+	[ "$(ls -a "$P" | grep -c '^.node$')" -eq 1 ]
+}
+
+@test "every readable file of the tree can be read" {
+	run_pod web "$forever"
+	local f
+	find "$P" -type f -readable ! -path '*/wait/ended' ! -path '*/exec/web' ! -name ctl | while read -r f; do
+		timeout 5 cat "$f" >/dev/null || { echo "cat $f: $?"; return 1; }
+	done
+	timeout 5 ls -lR "$P" >/dev/null
+	timeout 5 find "$P" -ls >/dev/null
+	timeout 5 du "$P" >/dev/null
+	timeout 5 df "$P" >/dev/null
+	fails 'ermission denied' bash -c "cat '$P/web/ctl'" || fails 'not permitted' bash -c "cat '$P/web/ctl'" || true
+}
+
+@test "pods and wide are tables" {
+	run_pod web "$forever"
+	run_pod job 'true'
+	is 0 "$P/job/wait/ended"
+	mkdir "$P/new"
+	head -n 1 "$P/.node/pods" | grep -qE '^NAME +READY +STATUS +RESTARTS +AGE$'
+	has '^web +1/1 +Running +0 +[0-9]+s$' "$P/.node/pods"
+	has '^job +0/1 +(Completed|Succeeded) +0 ' "$P/.node/pods"
+	has '^new +0/0 +Pending +0 ' "$P/.node/pods"
+	head -n 1 "$P/.node/wide" | grep -qE 'IP +CONTAINERS +IMAGES +OWNER'
+	has '^web +1/1 +Running .* 127.0.0.1 +web +busybox +root' "$P/.node/wide"
+	head -n 1 "$P/.node/top" | grep -qE '^POD|^NAME'
+	has '^web' "$P/.node/top"
+	[ "$(wc -l <"$P/.node/pods")" -eq 4 ]
+}
+
+@test "describe, why and state say what is" {
+	mkdir "$P/web"
+	grep -qiE 'image|container' "$P/web/why"
+	import busybox
+	echo 'sh -c "exit 3"' >"$P/web/command"
+	echo busybox >"$P/web/image"
+	is 3 "$P/web/wait/ended"
+	has 'web' "$P/web/describe"
+	has 'busybox' "$P/web/describe"
+	has '3' "$P/web/why"
+	[ "$(wc -l <"$P/web/why")" -eq 1 ]
+	has '^terminated.*Error.*3' "$P/web/containers/web/state" || has '^terminated.*3' "$P/web/containers/web/state"
+	[ "$(wc -l <"$P/web/containers/web/state")" -eq 1 ]
+	is '' "$P/web/containers/web/pid"
+	is 3 "$P/web/containers/web/exitcode"
+	is 0 "$P/web/containers/web/restarts"
+}
+
+@test "wait/: running, ready, ended" {
+	mkdir "$P/web"
+	import busybox
+	timeout 20 cat "$P/web/wait/running" >"$T/r" &
+	timeout 20 cat "$P/web/wait/ready" >"$T/y" &
+	timeout 20 cat "$P/web/wait/ended" >"$T/e" &
+	echo "$forever" >"$P/web/command"
+	echo busybox >"$P/web/image"
+	wait %1 %2
+	run -124 timeout 0.3 cat "$P/web/wait/ended"
+	echo kill >"$P/web/ctl"
+	wait %3
+	is 137 "$T/e"
+	# what can hold no more fails
+	run -1 timeout 5 cat "$P/web/wait/running"
+}
+
+@test "wait/ended of a pod: 0 if all ended with 0, else the first that did not" {
+	import busybox
+	mkdir "$P/web" "$P/web/containers/a" "$P/web/containers/b" "$P/web/containers/c"
+	echo 'true' >"$P/web/containers/a/command"
+	echo 'sh -c "sleep 0.3; exit 7"' >"$P/web/containers/b/command"
+	echo 'sh -c "exit 8"' >"$P/web/containers/c/command"
+	for c in a b c; do echo busybox >"$P/web/containers/$c/image"; done
+	is 7 "$P/web/wait/ended"
+	is 0 "$P/web/containers/a/wait/ended"
+	is 8 "$P/web/containers/c/wait/ended"
+	is Failed "$P/web/status"
+}
+
+@test "events: a time, the pod, what happened; tail -f follows" {
+	run_pod web "$forever"
+	echo kill >"$P/web/ctl"
+	is 137 "$P/web/wait/ended"
+	run ! grep -vE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z .*web' "$P/web/events"
+	[ "$(wc -l <"$P/web/events")" -ge 2 ]
+	[ "$(grep -c web "$P/.node/events")" -ge "$(wc -l <"$P/web/events")" ]
+}
+
+@test "pod.yaml is what Kubernetes accepts" {
+	run_pod web "$forever"
+	printf 'app=web\ntier=front\n' >"$P/web/labels"
+	printf 'note=a: b # c\n' >"$P/web/annotations"
+	mkdir "$P/web/containers/hard"
+	printf '["sh","-c","echo \\"$A\\" \\\\\\\\ # : - {} ; sleep 1000"]' >"$P/web/containers/hard/command"
+	printf 'A=1\nB=yes\nC=with: colon #and hash\nD= lead\n' >"$P/web/containers/hard/env"
+	echo 64M >"$P/web/containers/hard/memory.max"
+	echo busybox >"$P/web/containers/hard/image"
+	"$BATS_TEST_DIRNAME/../kubectl" <"$P/web/pod.yaml" || {
+		[ $? -eq 77 ] && skip "kubectl does not work here"
+		cat "$P/web/pod.yaml"
+		return 1
+	}
+	get() { kubectl label --local -f - x=y -o "jsonpath=$1" <"$P/web/pod.yaml"; }
+	[ "$(get '{.metadata.name}')" = web ]
+	[ "$(get '{.metadata.labels.app}')" = web ]
+	[ "$(get '{.metadata.annotations.note}')" = 'a: b # c' ]
+	[ "$(get '{.status.phase}')" = Running ]
+	[ "$(get '{.spec.containers[*].name}')" = 'web hard' ]
+	[ "$(get '{.spec.containers[1].env[2].value}')" = 'with: colon #and hash' ]
+	[ "$(get '{.spec.containers[1].env[3].value}')" = ' lead' ]
+	[ "$(get '{.spec.restartPolicy}')" = Never ]
+	[ "$(get '{.status.containerStatuses[0].state.running.startedAt}')" != '' ]
+	[ "$(get '{.status.podIP}')" = 127.0.0.1 ]
+}
+
+@test "settings read as they were written" {
+	mkdir "$P/web" "$P/web/containers/a"
+	local c=$P/web/containers/a
+	echo 'sh -c "echo a  b"' >"$c/command"
+	is 'sh -c "echo a  b"' "$c/command" || is "sh -c 'echo a  b'" "$c/command"
+	cat "$c/command" >"$T/command"
+	cat "$T/command" >"$c/command"
+	cmp "$T/command" "$c/command"
+	echo app:extra >"$c/user"
+	is app:extra "$c/user"
+	echo /srv >"$c/workdir"
+	is /srv "$c/workdir"
+	echo Always >"$P/web/restart"
+	is Always "$P/web/restart"
+	echo 2m >"$P/web/grace"
+	is 120 "$P/web/grace"
+	is 127.0.0.1 "$P/web/ip"
+	is web "$P/web/hostname"
+	# and outlive the mount
+	unmount_podfs
+	mount_podfs
+	is app:extra "$c/user"
+	cmp "$T/command" "$c/command"
+	is 120 "$P/web/grace"
+}
+
+@test "a value of 10 kB outlives the mount" {
+	mkdir "$P/web" "$P/web/containers/a"
+	local long
+	long=$(seq 1 2100 | tr '\n' ' ')
+	printf 'LONG=%s\n' "$long" >"$P/web/containers/a/env"
+	printf 'echo %s\n' "$long" >"$P/web/containers/a/command"
+	cat "$P/web/containers/a/env" >"$T/env"
+	[ "$(wc -c <"$T/env")" -gt 9000 ]
+	unmount_podfs
+	mount_podfs
+	cmp "$T/env" "$P/web/containers/a/env"
+	import busybox
+	echo busybox >"$P/web/containers/a/image"
+	is 0 "$P/web/wait/ended"
+	[ "$(cat "$P/web/logs/a")" = "${long% }" ]
+}
+
+@test "the examples of the manuals and of README" {
+	import busybox
+	import nginx nginx:alpine
+	"$BATS_TEST_DIRNAME/../docs-examples" "$P"
+}
