@@ -50,6 +50,25 @@ static void bad_names_are_refused(void **state)
 	assert_int_equal(cg_destroy(f->h, ".."), -EINVAL);
 }
 
+/* v2 hands no controllers on from a group with processes in it; v1 has no such rule. */
+static void a_parent_with_processes_is_refused(void **state)
+{
+	struct fixture *f = need(state);
+	char busy[100];
+	struct cg_host *h = NULL;
+	struct err e = { 0 };
+	assert_non_null(add_container(f, "a", 1));
+	pid_t pid = run_in(f, "a.1", NULL, NULL);
+	assert_true(pid > 0);
+	snprintf(busy, sizeof busy, "%s/%s/c.a.1", f->parent, TEST_UID);
+	assert_int_equal(cg_open(busy, &h, &e), is_v2(f) ? -EBUSY : 0);
+	cg_close(h);
+	if (is_v2(f))
+		assert_non_null(strstr(e.text, "c.a.1 holds processes"));
+	kill(pid, SIGKILL);
+	reap(pid);
+}
+
 static void groups_are_made_once(void **state)
 {
 	struct fixture *f = need(state);
@@ -446,7 +465,8 @@ static void empty_parent_goes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		GROUP_TEST(bad_names_are_refused), GROUP_TEST(groups_are_made_once), GROUP_TEST(parent_comes_back),
+		GROUP_TEST(bad_names_are_refused), GROUP_TEST(a_parent_with_processes_is_refused),
+		GROUP_TEST(groups_are_made_once), GROUP_TEST(parent_comes_back),
 		GROUP_TEST(limits_reach_the_kernel), GROUP_TEST(ends_of_the_ranges_hold), GROUP_TEST(values_beyond_are_refused),
 		GROUP_TEST(containers_keep_theirs_below_the_pods), GROUP_TEST(a_leaving_group_is_no_obstacle),
 		GROUP_TEST(any_order_of_cpu_limits_is_taken), GROUP_TEST(use_is_shown), GROUP_TEST(oom_kills_are_counted),
