@@ -151,7 +151,7 @@ static int config_path(struct options *o, struct err *e)
 {
 	struct stat st;
 	if (!o->config)
-		return !stat(DEFAULT_CONFIG, &st) || errno != ENOENT ? set_string(&o->config, DEFAULT_CONFIG) : 0;
+		return !stat(o->cfg.config, &st) || errno != ENOENT ? set_string(&o->config, o->cfg.config) : 0;
 	char *full = realpath(o->config, NULL);
 	if (!full)
 		return err_sys(e, errno, "config %s", o->config);
@@ -172,7 +172,7 @@ static int apply_set(struct options *o, struct err *e)
 		if (r == -ENOENT)
 			return err_set(e, EINVAL, "unknown option %s", key);
 		if (r)
-			return err_prefix(e, "option %s", key);
+			return err_prefix(e, "option");
 	}
 	return 0;
 }

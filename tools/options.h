@@ -12,8 +12,6 @@
 
 #include <stdbool.h>
 
-#define DEFAULT_CONFIG "/etc/podfs/podfs.conf"
-
 struct options {
 	bool help, version, foreground;
 	const char *mountpoint;  /* as it was given */

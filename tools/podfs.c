@@ -33,7 +33,7 @@ static const char help[] =
 	"  -f, --foreground  stay, and end with the mount\n"
 	"  -o OPTIONS        KEY=VALUE of the config's [node] section, and mount options,\n"
 	"                    separated by commas:\n"
-	"       config=FILE  the config (default " DEFAULT_CONFIG ")\n"
+	"       config=FILE  the config (default /etc/podfs/podfs.conf)\n"
 	"       state=DIR    records, images, logs (default /var/lib/podfs)\n"
 	"       run=DIR      sockets (default /run/podfs)\n"
 	"  -V, --version     print the version\n"

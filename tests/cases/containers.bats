@@ -306,11 +306,14 @@ other_pid() { local p; p=$(cat "$1/pid"); [ -n "$p" ] && [ "$p" != "$2" ]; }
 }
 
 @test "dir:/path as an image is for root" {
-	layer
-	mkdir "$P/web"
-	echo 'echo from a folder' >"$P/web/command"
-	echo "dir:$BATS_FILE_TMPDIR/root" >"$P/web/image"
+	mkdir "$P/web" "$T/root"
+	busybox_layer | tar -C "$T/root" -xf -
+	find "$T/root" | sort >"$T/before"
+	echo 'sh -c "echo from a folder; echo x > /etc/passwd; mkdir /new"' >"$P/web/command"
+	echo "dir:$T/root" >"$P/web/image"
 	is 0 "$P/web/wait/ended"
 	is 'from a folder' "$P/web/logs/web"
-	[ ! -e "$BATS_FILE_TMPDIR/root/proc" ] || [ -z "$(ls "$BATS_FILE_TMPDIR/root/proc")" ]
+	# it is a layer: nothing is written there
+	grep -q root "$T/root/etc/passwd"
+	find "$T/root" | sort | diff "$T/before" -
 }

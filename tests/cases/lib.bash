@@ -214,27 +214,15 @@ quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
 # The median of numbers, one a line.
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
-# --- images made here: a docker archive of one busybox layer and any config ---
+# --- images made here: the busybox layer and any config, as `docker save` writes it ---
 
-# The layer, made once a file: applets, users app (1000:1000, also in group 2000) and some files.
-layer() {
-	local root=$BATS_FILE_TMPDIR/root applet
-	[ -e "$BATS_FILE_TMPDIR/layer.tar" ] && return
-	mkdir -p "$root"/{bin,etc,home/app,root,srv} && mkdir -m 1777 "$root/tmp"
-	cp "$(command -v busybox)" "$root/bin/busybox"
-	for applet in $(busybox --list); do [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"; done
-	printf 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n' >"$root/etc/passwd"
-	printf 'root:x:0:\napp:x:1000:\nextra:x:2000:app\n' >"$root/etc/group"
-	echo text >"$root/bin/notexecutable"
-	tar -C "$root" --owner=0 --group=0 --numeric-owner -cf "$BATS_FILE_TMPDIR/layer.tar" .
-}
+busybox_layer() { tar -xOf "$IMAGES/busybox-docker.tar" ./0001/layer.tar; }
 
 # make_image REF CONFIG-JSON: imports it.
 make_image() {
 	local dir=$T/image
-	layer
 	mkdir -p "$dir"
-	cp "$BATS_FILE_TMPDIR/layer.tar" "$dir/layer.tar"
+	busybox_layer >"$dir/layer.tar"
 	cat >"$dir/config.json" <<-END
 		{"architecture":"amd64","os":"linux","config":$2,
 		 "rootfs":{"type":"layers","diff_ids":["sha256:$(sha256sum "$dir/layer.tar" | cut -d' ' -f1)"]}}
