@@ -47,13 +47,14 @@ static int load_bol(struct log_writer *w)
 	return r;
 }
 
-/* Bytes that a crash kept from being recorded. */
+/* Bytes that a crash kept from being recorded. (An mtime may lie a clock tick behind the last record.) */
 static int record_rest(struct log_writer *w, const struct stat *st, const struct log_rec *as)
 {
+	uint64_t time_ns = as->time_ns > w->last.time_ns ? as->time_ns : w->last.time_ns;
 	uint64_t size = (uint64_t)st->st_size < UINT32_MAX ? (uint64_t)st->st_size : UINT32_MAX;
 	while (w->last.end < size) {
 		uint64_t n = size - w->last.end;
-		int r = log_record(w, n < LOG_MAX_REC ? n : LOG_MAX_REC, as->stream, as->time_ns);
+		int r = log_record(w, n < LOG_MAX_REC ? n : LOG_MAX_REC, as->stream, time_ns);
 		if (r)
 			return r;
 	}

@@ -70,15 +70,15 @@ size_t log_seg_recs(const struct seg *s, uint32_t k, struct log_rec *recs, size_
 void log_seg_refresh(struct seg *s)
 {
 	struct stat st;
-	struct log_rec last;
-	if (s->sealed || fstat(s->ifd, &st) || st.st_size < (off_t)(sizeof s->head + sizeof last))
+	struct log_rec last = { 0 };
+	if (s->sealed || fstat(s->ifd, &st) || st.st_size < (off_t)sizeof s->head)
 		return;
 	uint32_t had = s->nrec;
 	s->nrec = (uint32_t)(((uint64_t)st.st_size - sizeof s->head) / sizeof last);
-	if (log_seg_recs(s, s->nrec - 1, &last, 1))
+	if (!s->nrec || log_seg_recs(s, s->nrec - 1, &last, 1))
 		s->last = last;
 	else
-		s->nrec = had;
+		s->nrec = had; /* it was cut short this moment */
 }
 
 /* --- places --- */

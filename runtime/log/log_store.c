@@ -137,17 +137,15 @@ void log_unlink_segment(int dirfd, uint64_t start)
 	unlinkat(dirfd, name, 0);
 }
 
-/* Leaves the newest `keep` segments. */
-static void prune(struct log_writer *w, uint32_t keep)
+/* Drops the oldest segment when there are more than `keep`. false: there are not, or it can't be dropped. */
+static bool drop_oldest(struct log_writer *w, uint32_t keep)
 {
-	for (uint32_t left = UINT32_MAX;;) {
-		struct oldest o = { 0 };
-		if (log_dir_each(w->dirfd, note, &o) || o.count <= keep || o.count >= left)
-			return;
-		left = o.count;
-		log_unlink_segment(w->dirfd, o.start);
-		w->rotated = true;
-	}
+	struct oldest before = { 0 }, after = { 0 };
+	if (log_dir_each(w->dirfd, note, &before) || before.count <= keep)
+		return false;
+	log_unlink_segment(w->dirfd, before.start);
+	w->rotated = true;
+	return !log_dir_each(w->dirfd, note, &after) && after.count < before.count;
 }
 
 int log_open_at(const struct log_writer *w, uint64_t start, bool index, int flags)
@@ -200,13 +198,12 @@ static int create_segment(struct log_writer *w, const struct log_head *h)
 static int begin_segment(struct log_writer *w)
 {
 	struct log_head h = next_head(w);
-	int r = create_segment(w, &h);
-	if ((r == -ENOSPC || r == -EDQUOT) && w->files > 1) {
-		prune(w, w->files - 1); /* it may be what makes the room */
+	int r;
+	do /* on a full disk the log lives on with less of itself */
 		r = create_segment(w, &h);
-	}
-	if (!r)
-		prune(w, w->files);
+	while ((r == -ENOSPC || r == -EDQUOT) && drop_oldest(w, 1));
+	while (!r && drop_oldest(w, w->files))
+		;
 	return r;
 }
 

@@ -118,12 +118,12 @@ static struct seg *locate(struct log_cursor *c, uint64_t *pos)
 {
 	for (size_t i = 0; i < c->nsegs; i++) {
 		struct seg *s = c->segs[i];
-		if (log_pos(c->view, log_seg_end(s)) <= *pos)
-			continue;
 		uint64_t begin = log_pos(c->view, log_seg_begin(s));
-		if (begin > *pos)
-			*pos = begin;
-		return *pos < c->limit ? s : NULL;
+		uint64_t at = *pos > begin ? *pos : begin;
+		if (at >= log_pos(c->view, log_seg_end(s)))
+			continue;
+		*pos = at;
+		return at < c->limit ? s : NULL;
 	}
 	return NULL;
 }
