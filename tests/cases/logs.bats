@@ -85,8 +85,8 @@ rotating() {
 for_each_follower() {
 	local tool
 	for tool in 'tail -n +1 -f' 'tail -n +1 -F' 'busybox tail -n +1 -f' 'busybox tail -n +1 -F'; do
-		echo "# $tool"
-		"$1" "$tool" || return 1
+		echo "$tool"
+		"$1" "$tool"
 	done
 }
 
