@@ -1,0 +1,212 @@
+/* runtime/parse/config: defaults, the file, options; errors name file, line and key. */
+#include "runtime/base/util.h"
+#include "runtime/parse/config.h"
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+
+static char path[] = "/tmp/podfs-config.XXXXXX";
+static struct config c;
+
+static int setup(void **state)
+{
+	return config_defaults(&c);
+}
+
+static int teardown(void **state)
+{
+	config_free(&c);
+	return 0;
+}
+
+static void write_config(const char *text, size_t len)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(write_all(fd, text, len), 0);
+}
+
+static void reads(const char *text)
+{
+	struct err e = { 0 };
+	write_config(text, strlen(text));
+	if (config_read_file(&c, path, &e))
+		fail_msg("%s: %s", text, e.text);
+}
+
+static void refuses(const char *text, size_t len, int line, const char *why)
+{
+	struct err e = { 0 };
+	char expected[300];
+	write_config(text, len);
+	assert_int_equal(config_read_file(&c, path, &e), -EINVAL);
+	assert_int_equal(e.code, EINVAL);
+	snprintf(expected, sizeof expected, "%s:%d: %s", path, line, why);
+	assert_string_equal(e.text, expected);
+}
+
+static void defaults(void **state)
+{
+	assert_string_equal(c.config, "/etc/podfs/podfs.conf");
+	assert_string_equal(c.state, "/var/lib/podfs");
+	assert_string_equal(c.run, "/run/podfs");
+	assert_string_equal(c.cgroup, "podfs");
+	assert_string_equal(c.users, "");
+	assert_int_equal(c.max_pods, 1000);
+	assert_int_equal(c.restart, RESTART_NEVER);
+	assert_int_equal(c.grace, 30);
+	assert_int_equal(c.log_max, 16 << 20);
+	assert_int_equal(c.log_files, 4);
+	assert_int_equal(c.backoff_base, 10000);
+	assert_int_equal(c.backoff_cap, 300000);
+	assert_int_equal(c.backoff_reset, 600000);
+	assert_int_equal(c.pull_backoff_base, 10000);
+	assert_int_equal(c.image_max, 64ull << 30);
+}
+
+static void a_file_is_read(void **state)
+{
+	reads("# the node\n[node]\nstate = /srv/podfs ; here\nrun=/run/x\nusers = alice bob\n  carol\nmax_pods = 20\n"
+	      "restart = OnFailure\ngrace = 1m\nlog_max = 64K\nlog_files: 2\nbackoff_base = 0.1\nbackoff_cap = 2.5\n"
+	      "image_max = 1Gi\nsubuid = 100000:65536\ncgroup = pods.slice\n");
+	assert_string_equal(c.state, "/srv/podfs");
+	assert_string_equal(c.run, "/run/x");
+	assert_string_equal(c.users, "alice bob carol");
+	assert_int_equal(c.max_pods, 20);
+	assert_int_equal(c.restart, RESTART_ON_FAILURE);
+	assert_int_equal(c.grace, 60);
+	assert_int_equal(c.log_max, 65536);
+	assert_int_equal(c.log_files, 2);
+	assert_int_equal(c.backoff_base, 100);
+	assert_int_equal(c.backoff_cap, 2500);
+	assert_int_equal(c.image_max, 1 << 30);
+	assert_string_equal(c.subuid, "100000:65536");
+	assert_string_equal(c.cgroup, "pods.slice");
+}
+
+static void empty_files_are_fine(void **state)
+{
+	reads("");
+	reads("[node]\n");
+	assert_int_equal(c.grace, 30);
+}
+
+static void errors_name_file_and_line(void **state)
+{
+#define REFUSES(text, line, why) refuses(text, sizeof(text) - 1, line, why)
+	REFUSES("[node]\n\ngrase = 3\n", 3, "grase is not a key");
+	REFUSES("[node]\ngrace = soon\n", 2, "grace: soon is not a number of seconds (try 30, 2m, 1h)");
+	REFUSES("grace = 3\n", 1, "grace: keys stand in the section [node], this is []");
+	REFUSES("[node]\ngrace = 3\n[nodes]\ngrace=4\n", 4, "grace: keys stand in the section [node], this is [nodes]");
+	REFUSES("[node]\nstate = var\n", 2, "state: var is not an absolute path");
+	REFUSES("[node]\nstate =\n", 2, "state: \"\" is not an absolute path");
+	REFUSES("[node]\nconfig = /x\n", 2, "config names this file: it can only be an option");
+	REFUSES("[node]\nfoo\n", 2, "no `key = value`");
+	REFUSES("[node]\nrestart = always\n", 2, "restart: always is not a restart policy (Never, OnFailure, Always)");
+	REFUSES("[node]\nlog_max = 10Q\n", 2, "log_max: 10Q is not a quantity (try 256M, 1Gi, max)");
+	REFUSES("[node]\nmax_pods = 0\n", 2, "max_pods: 0 is too little");
+	REFUSES("[node]\nstate = /a\0b\n", 2, "a NUL byte");
+	REFUSES("[node]\nstate = /a\n  /b\n", 2, "state: /a?/b: control character in the path");
+#undef REFUSES
+}
+
+static void bad_values_are_refused(void **state)
+{
+	static const char *const bad[][2] = {
+		{ "state", "" }, { "state", "rel/x" }, { "run", "./x" }, { "config", "" }, { "cgroup", "" }, { "cgroup", "a/b" },
+		{ "cgroup", ".." }, { "cgroup", "a b" }, { "users", "alice ../x" }, { "users", "a:b" }, { "subuid", "100000" },
+		{ "subuid", "x:1" }, { "subuid", "1:0" }, { "subuid", "4294967295:1" }, { "max_pods", "-1" },
+		{ "max_pods", "max" }, { "max_pods", "99999999999999999999" }, { "max_pods", "1000001" }, { "restart", "" },
+		{ "grace", "-1" }, { "grace", "0.5" }, { "grace", "99999999999" }, { "log_max", "4095" }, { "log_max", "max" },
+		{ "log_max", "2G" }, { "log_files", "0" }, { "log_files", "1.5" }, { "backoff_base", "0" },
+		{ "backoff_base", "0.0" }, { "backoff_cap", "-0.1" }, { "image_max", "0" }, { "image_max", "1e9G" },
+	};
+	EACH(bad, i) {
+		struct err e = { 0 };
+		if (config_set(&c, bad[i][0], bad[i][1], &e) != -EINVAL)
+			fail_msg("%s = %s: taken", bad[i][0], bad[i][1]);
+		assert_int_equal(e.code, EINVAL);
+		assert_memory_equal(e.text, bad[i][0], strlen(bad[i][0]));
+	}
+	assert_string_equal(c.state, "/var/lib/podfs");
+	assert_int_equal(config_set(&c, "nosuch", "1", NULL), -ENOENT);
+	assert_int_equal(config_set(&c, "", "1", NULL), -ENOENT);
+}
+
+static void what_is_shown_can_be_read(void **state)
+{
+	_cleanup_buf_ struct buf first = { 0 }, again = { 0 };
+	static const char *const set[][2] = {
+		{ "backoff_base", "0.125" }, { "backoff_cap", "1h" }, { "users", "a b" }, { "restart", "Always" }, { "log_max", "1M" },
+	};
+	EACH(set, i)
+		assert_int_equal(config_set(&c, set[i][0], set[i][1], NULL), 0);
+	config_show(&c, &first);
+	assert_non_null(strstr(first.data, "backoff_base = 0.125\n"));
+	assert_non_null(strstr(first.data, "backoff_cap = 3600\n"));
+	char *line = strchr(first.data, '\n') + 1; /* config itself cannot stand in the file */
+	buf_puts(&again, "[node]\n");
+	buf_puts(&again, line);
+	config_free(&c);
+	assert_int_equal(config_defaults(&c), 0);
+	reads(again.data);
+	buf_reset(&again);
+	config_show(&c, &again);
+	assert_string_equal(first.data, again.data);
+}
+
+static void long_values_are_whole(void **state)
+{
+	_cleanup_buf_ struct buf text = { 0 }, users = { 0 };
+	while (users.len < 10240)
+		buf_printf(&users, "%suser%zu", users.len ? " " : "", users.len);
+	buf_printf(&text, "[node]\nusers = %s\ngrace = 5\n", users.data);
+	reads(text.data);
+	assert_string_equal(c.users, users.data);
+	assert_int_equal(c.grace, 5);
+	_cleanup_free_ char *dir = filled(3000, 'd');
+	buf_reset(&text);
+	buf_printf(&text, "[node]\nstate = /%s\n", dir);
+	reads(text.data);
+	assert_int_equal(strlen(c.state), 3001);
+	_cleanup_free_ char *mega = filled(2 << 20, '\n');
+	struct err e;
+	write_config(mega, 2 << 20);
+	assert_int_equal(config_read_file(&c, path, &e), -EFBIG);
+}
+
+static void a_file_that_cannot_be_read(void **state)
+{
+	struct err e = { 0 };
+	assert_int_equal(config_read_file(&c, "/nonexistent/podfs.conf", &e), -ENOENT);
+	assert_string_equal(e.text, "/nonexistent/podfs.conf: No such file or directory");
+	assert_int_equal(config_read_file(&c, "/tmp", &e), -EISDIR);
+}
+
+static int make_file(void **state)
+{
+	int fd = mkstemp(path);
+	return fd < 0 || close(fd);
+}
+
+static int remove_file(void **state)
+{
+	return unlink(path);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(defaults),
+		TEST(a_file_is_read),
+		TEST(empty_files_are_fine),
+		TEST(errors_name_file_and_line),
+		TEST(bad_values_are_refused),
+		TEST(what_is_shown_can_be_read),
+		TEST(long_values_are_whole),
+		TEST(a_file_that_cannot_be_read),
+	};
+	return cmocka_run_group_tests(tests, make_file, remove_file);
+}
