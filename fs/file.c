@@ -1,0 +1,169 @@
+/* Opened files: the operations that a kind does, and what holds for all of them before it does.
+ *
+ * Runs in podfs-server.
+ */
+#include "fs/handle.h"
+#include "fs/images.h"
+#include "fs/op.h"
+#include "fs/pollers.h"
+#include "runtime/base/util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+static void kind_release(struct handle *h)
+{
+	poll_forget(h);
+	if (h->row->kind->release)
+		h->row->kind->release(h);
+	handle_free(h);
+}
+
+void file_opened(struct handle *h, struct fuse_req *req)
+{
+	/* Not a leak of the opener's: the kernel sends no release for an open whose caller was killed meanwhile. */
+	if (!reply_open(req, h->fh, h->row->kind->open_flags))
+		kind_release(h);
+}
+
+void file_not_opened(struct handle *h, struct fuse_req *req, int r)
+{
+	handle_free(h);
+	if (req)
+		reply(req, r);
+}
+
+/* root passes every mode bit, so what the mode says is asked again here. */
+static int check_open(struct node *n, struct fuse_req *req, int flags)
+{
+	int how = flags & O_ACCMODE;
+	if (!S_ISREG(n->row->mode))
+		return S_ISDIR(n->row->mode) ? -EISDIR : -ELOOP;
+	if (how != O_RDONLY && !(n->row->mode & 0200))
+		return node_refuse(n, EACCES, "it can only be read");
+	if (how != O_WRONLY && !(n->row->mode & 0400))
+		return node_refuse(n, EACCES, "it can only be written");
+	if (how != O_RDONLY && !node_may_write(n, req))
+		return node_refuse(n, EPERM, "only the owner and root may write it");
+	return 0;
+}
+
+void op_open(struct fs *fs, struct fuse_req *req, uint64_t ino, int flags)
+{
+	struct node n;
+	int r = node_get(fs, ino, &n);
+	if (!r)
+		r = check_open(&n, req, flags);
+	if (r) {
+		reply(req, r);
+		return;
+	}
+	struct handle *h = handle_new(fs, &n, flags, req_caller(req).uid);
+	if (!h) {
+		reply(req, -ENOMEM);
+		return;
+	}
+	r = n.row->kind->open ? n.row->kind->open(&n, h, req) : 0;
+	if (r < 0)
+		file_not_opened(h, req, r);
+	else if (r != PARKED)
+		file_opened(h, req);
+}
+
+/* A name where nothing can be made; in images/ an archive begins. */
+void op_create(struct fs *fs, struct fuse_req *req, uint64_t parent, const char *name, int flags)
+{
+	struct node dir, n;
+	int r = node_get(fs, parent, &dir);
+	if (!r && row_number(dir.row) != R_IMAGES && row_number(dir.row) != R_IMAGE_DIR) {
+		op_refused(fs, req, parent, name);
+		return;
+	}
+	if (!r)
+		r = image_create(&dir, name, &n);
+	struct handle *h = r ? NULL : handle_new(fs, &n, flags, req_caller(req).uid);
+	if (!r && !h)
+		r = -ENOMEM;
+	if (!r && n.row->kind->open)
+		r = n.row->kind->open(&n, h, req);
+	if (r) {
+		if (h)
+			handle_free(h);
+		reply(req, r);
+		return;
+	}
+	struct stat st;
+	node_stat(&n, &st);
+	if (!reply_create(req, n.id, &st, h->fh, n.row->kind->open_flags))
+		kind_release(h);
+}
+
+/* A handle of another server, from before a crash: what it read can be read again; what it wrote is not known here. */
+static struct handle *handle_of(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags)
+{
+	struct handle *h = handle_find(fs, fh);
+	struct node n;
+	if (h) {
+		h->flags = (h->flags & ~O_NONBLOCK) | (flags & O_NONBLOCK);
+		return h;
+	}
+	int r = node_get(fs, ino, &n);
+	if (!r && n.row->kind && !(n.row->kind->open_flags & OPEN_STREAM) && (flags & O_ACCMODE) == O_RDONLY)
+		h = handle_adopt(fs, &n, fh, flags, req_caller(req).uid);
+	if (h && n.row->kind->open && n.row->kind->open(&n, h, req)) {
+		handle_free(h);
+		h = NULL;
+	}
+	if (!h)
+		reply(req, r ? r : -EIO);
+	return h;
+}
+
+void op_read(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, size_t size, uint64_t off)
+{
+	struct handle *h = handle_of(fs, req, ino, fh, flags);
+	if (h)
+		h->row->kind->read(h, req, size, off);
+}
+
+void op_write(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, const char *data, size_t size,
+	      uint64_t off)
+{
+	struct handle *h = handle_of(fs, req, ino, fh, flags);
+	if (h && h->row->kind->write)
+		h->row->kind->write(h, req, data, size, off);
+	else if (h)
+		reply(req, -EACCES);
+}
+
+void op_flush(struct fs *fs, struct fuse_req *req, uint64_t ino UNUSED, uint64_t fh)
+{
+	struct handle *h = handle_find(fs, fh);
+	if (h && h->row->kind->flush)
+		h->row->kind->flush(h, req);
+	else
+		reply(req, 0);
+}
+
+void op_release(struct fs *fs, struct fuse_req *req, uint64_t ino UNUSED, uint64_t fh)
+{
+	struct handle *h = handle_find(fs, fh);
+	if (h)
+		kind_release(h);
+	reply(req, 0);
+}
+
+unsigned file_ready(struct handle *h)
+{
+	return h->row->kind->ready ? h->row->kind->ready(h) : EPOLLIN | EPOLLOUT;
+}
+
+void op_poll(struct fs *fs, struct fuse_req *req, uint64_t ino UNUSED, uint64_t fh, struct fuse_pollhandle *ph)
+{
+	struct handle *h = handle_find(fs, fh);
+	unsigned events = h ? file_ready(h) : EPOLLERR;
+	if (ph)
+		poll_watch(h, ph, events);
+	reply_poll(req, events);
+}

@@ -1,0 +1,257 @@
+/* .node/images: the names. See images.h; what is written there is in upload.c. */
+#include "fs/images.h"
+
+#include "runtime/base/util.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PATHS 1024     /* remembered; the oldest makes room */
+#define PATH_MAX_LEN 512
+#define FOLDERS_MAX 256
+#define SERIAL_MASK ((1ull << 40) - 1)
+
+struct image_paths {
+	struct known {
+		uint64_t serial;
+		char *path;
+	} known[PATHS];
+	size_t next;
+	struct strs folders; /* made and still empty */
+};
+
+/* FNV-1a, folded to the bits of a serial. */
+static uint64_t serial_of(const char *path, size_t len)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)path[i]) * 0x100000001b3u;
+	return (h ^ h >> 40) & SERIAL_MASK;
+}
+
+static struct image_paths *paths_of(struct fs *fs)
+{
+	if (!fs->paths)
+		fs->paths = calloc(1, sizeof *fs->paths);
+	return fs->paths;
+}
+
+static const char *recall(const struct image_paths *p, uint64_t serial)
+{
+	for (size_t i = 0; i < PATHS; i++)
+		if (p->known[i].path && p->known[i].serial == serial)
+			return p->known[i].path;
+	return NULL;
+}
+
+static const char *remember(struct image_paths *p, const char *path, size_t len)
+{
+	uint64_t serial = serial_of(path, len);
+	const char *have = recall(p, serial);
+	if (have)
+		return have;
+	char *copy = strndup(path, len);
+	if (!copy)
+		return NULL;
+	struct known *k = &p->known[p->next++ % PATHS];
+	free(k->path);
+	*k = (struct known){ serial, copy };
+	return copy;
+}
+
+/* The path itself or one of its folders. */
+static const char *match(struct image_paths *p, const char *path, uint64_t serial)
+{
+	for (size_t n = 0;; n++) {
+		n += strcspn(path + n, "/");
+		if (serial_of(path, n) == serial)
+			return remember(p, path, n);
+		if (!path[n])
+			return NULL;
+	}
+}
+
+const char *image_path(struct fs *fs, uint64_t serial)
+{
+	struct image_paths *p = paths_of(fs);
+	const char *path = p ? recall(p, serial) : NULL;
+	for (size_t i = 0; p && !path && i < images_count(fs->en->images); i++) {
+		const struct image *im = images_at(fs->en->images, i);
+		path = match(p, im->written, serial);
+		if (!path)
+			path = match(p, im->canonical, serial);
+	}
+	return path;
+}
+
+/* --- what there is --- */
+
+static bool is_below(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+	return !strncmp(path, folder, n) && path[n] == '/';
+}
+
+static bool is_folder(struct fs *fs, const char *path)
+{
+	const struct image_paths *p = paths_of(fs);
+	for (size_t i = 0; p && i < p->folders.n; i++)
+		if (!strcmp(p->folders.v[i], path) || is_below(p->folders.v[i], path))
+			return true;
+	for (size_t i = 0; i < images_count(fs->en->images); i++) {
+		const struct image *im = images_at(fs->en->images, i);
+		if (is_below(im->written, path) || is_below(im->canonical, path))
+			return true;
+	}
+	return false;
+}
+
+/* dir/name; -ENAMETOOLONG. */
+static int join(const struct node *dir, const char *name, char out[PATH_MAX_LEN])
+{
+	const char *at = dir->ref.path;
+	int n = at ? snprintf(out, PATH_MAX_LEN, "%s/%s", at, name) : snprintf(out, PATH_MAX_LEN, "%s", name);
+	return n < PATH_MAX_LEN ? 0 : -ENAMETOOLONG;
+}
+
+static int path_node(struct fs *fs, const char *path, unsigned row, struct node *out)
+{
+	struct image_paths *p = paths_of(fs);
+	const char *kept = p ? remember(p, path, strlen(path)) : NULL;
+	if (!kept)
+		return -ENOMEM;
+	node_make(fs, &rows[row], serial_of(kept, strlen(kept)), &(struct ref){ .path = kept }, out);
+	return 0;
+}
+
+int image_child(const struct node *dir, const char *name, struct node *out)
+{
+	char path[PATH_MAX_LEN];
+	int r = join(dir, name, path);
+	if (r)
+		return -ENOENT;
+	if (is_folder(dir->fs, path))
+		return path_node(dir->fs, path, R_IMAGE_DIR, out);
+	if (!images_find(dir->fs->en->images, path))
+		return -ENOENT;
+	return path_node(dir->fs, path, R_IMAGE, out);
+}
+
+/* --- listing --- */
+
+struct lister {
+	const struct node *dir;
+	entry_fn *fn;
+	void *arg;
+	struct strs folders; /* told already */
+};
+
+static bool told(struct lister *l, const char *name, size_t len)
+{
+	for (size_t i = 0; i < l->folders.n; i++)
+		if (strlen(l->folders.v[i]) == len && !memcmp(l->folders.v[i], name, len))
+			return true;
+	return strs_add(&l->folders, name, len) != 0;
+}
+
+static void tell(struct lister *l, const char *name, unsigned row)
+{
+	char path[PATH_MAX_LEN];
+	struct node n;
+	if (!join(l->dir, name, path) && !path_node(l->dir->fs, path, row, &n))
+		l->fn(l->arg, name, &n);
+}
+
+/* The part of path that stands in the folder. An image whose name is a folder's too is shown with its tag. */
+static void list_path(struct lister *l, const char *path, bool folder)
+{
+	const char *at = l->dir->ref.path;
+	char name[PATH_MAX_LEN];
+	if (at && !is_below(path, at))
+		return;
+	const char *rest = at ? path + strlen(at) + 1 : path;
+	size_t len = strcspn(rest, "/");
+	snprintf(name, sizeof name, "%.*s", (int)len, rest);
+	if (rest[len] || folder) {
+		if (!told(l, rest, len))
+			tell(l, name, R_IMAGE_DIR);
+		return;
+	}
+	if (is_folder(l->dir->fs, path))
+		snprintf(name, sizeof name, "%.*s:latest", (int)len, rest);
+	tell(l, name, R_IMAGE);
+}
+
+void image_list(const struct node *dir, entry_fn *fn, void *arg)
+{
+	struct lister l = { .dir = dir, .fn = fn, .arg = arg };
+	const struct image_paths *p = paths_of(dir->fs);
+	for (size_t i = 0; i < images_count(dir->fs->en->images); i++)
+		list_path(&l, images_at(dir->fs->en->images, i)->written, false);
+	for (size_t i = 0; p && i < p->folders.n; i++)
+		list_path(&l, p->folders.v[i], true);
+	strs_free(&l.folders);
+}
+
+/* --- making and removing --- */
+
+static int check_reference(const struct node *dir, const char *path, struct err *e)
+{
+	struct image_ref ref = { 0 };
+	int r = parse_reference(path, strlen(path), &ref, e);
+	if (!r && ref.dir)
+		r = err_set(e, EINVAL, "%s: a folder is not imported, it is used where it is", path);
+	image_ref_free(&ref);
+	return r;
+}
+
+int image_create(const struct node *dir, const char *name, struct node *out)
+{
+	char path[PATH_MAX_LEN];
+	struct err e = { 0 };
+	int r = join(dir, name, path);
+	if (r)
+		return r;
+	r = check_reference(dir, path, &e);
+	return r ? node_refused(dir, &e) : path_node(dir->fs, path, R_IMAGE, out);
+}
+
+/* A folder is what a reference may begin with. */
+int image_mkdir(const struct node *dir, const char *name, struct node *out)
+{
+	char path[PATH_MAX_LEN], probe[PATH_MAX_LEN + 2];
+	struct err e = { 0 };
+	struct image_paths *p = paths_of(dir->fs);
+	int r = p ? join(dir, name, path) : -ENOMEM;
+	if (r)
+		return r;
+	snprintf(probe, sizeof probe, "%s/x", path);
+	r = check_reference(dir, probe, &e);
+	if (!r && p->folders.n >= FOLDERS_MAX)
+		r = err_set(&e, ENOSPC, "%s: at most %d folders are kept empty", path, FOLDERS_MAX);
+	if (r)
+		return node_refused(dir, &e);
+	r = strs_add(&p->folders, path, strlen(path));
+	return r ? r : path_node(dir->fs, path, R_IMAGE_DIR, out);
+}
+
+int image_rmdir(const struct node *n)
+{
+	struct strs *f = &paths_of(n->fs)->folders;
+	size_t at = f->n;
+	for (size_t i = 0; i < f->n; i++) {
+		if (is_below(f->v[i], n->ref.path))
+			return -ENOTEMPTY;
+		if (!strcmp(f->v[i], n->ref.path))
+			at = i;
+	}
+	for (size_t i = 0; i < images_count(n->fs->en->images); i++)
+		if (is_below(images_at(n->fs->en->images, i)->written, n->ref.path))
+			return -ENOTEMPTY;
+	if (at == f->n)
+		return -ENOTEMPTY; /* it comes with the full name of an image */
+	free(f->v[at]);
+	memmove(f->v + at, f->v + at + 1, (f->n - at) * sizeof *f->v); /* with the NULL at the end */
+	f->n--;
+	return 0;
+}

@@ -1,0 +1,269 @@
+/* exec/NAME: see shell.h. */
+#include "fs/shell.h"
+
+#include "fs/job.h"
+#include "fs/stream.h"
+#include "fs/wait.h"
+#include "runtime/base/util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+#define QUEUED_MAX 16 /* outputs of one container that wait; the oldest makes room */
+
+/* The output of a shell that was opened for writing. */
+struct shell {
+	struct shell *next; /* in the order they were opened */
+	uint64_t session, container;
+	uid_t uid;
+	struct stream *out;
+	struct handle *reader; /* who has taken it; NULL: it waits */
+};
+
+/* An opening. */
+struct opening {
+	uint64_t session; /* 0: for reading only */
+	struct stream *in, *out;
+	bool taken; /* a reader has taken what was waiting */
+};
+
+static struct session *session_by(struct fs *fs, uint64_t serial)
+{
+	struct entity *e = engine_entity(fs->en, serial);
+	return e && e->kind == ENTITY_SESSION ? container_of(e, struct session, entity) : NULL;
+}
+
+static void end_session(struct fs *fs, uint64_t serial)
+{
+	struct session *s = session_by(fs, serial);
+	if (s)
+		engine_session_remove(s);
+}
+
+/* --- what waits --- */
+
+static void shell_drop(struct fs *fs, struct shell *sh)
+{
+	for (struct shell **p = &fs->shells; *p; p = &(*p)->next)
+		if (*p == sh) {
+			*p = sh->next;
+			break;
+		}
+	end_session(fs, sh->session);
+	stream_put(sh->out);
+	free(sh);
+}
+
+static void make_room(struct fs *fs, uint64_t container)
+{
+	unsigned n = 0;
+	struct shell *oldest = NULL;
+	for (struct shell *sh = fs->shells; sh; sh = sh->next)
+		if (sh->container == container && !sh->reader) {
+			oldest = oldest ? oldest : sh;
+			n++;
+		}
+	if (n >= QUEUED_MAX)
+		shell_drop(fs, oldest);
+}
+
+static int queue(struct handle *h, uint64_t session, uint64_t container)
+{
+	make_room(h->fs, container);
+	struct shell *sh = calloc(1, sizeof *sh);
+	if (!sh)
+		return -ENOMEM;
+	*sh = (struct shell){ .session = session, .container = container, .uid = h->uid,
+			      .out = stream_get(h->fs, session, STREAM_OUT) };
+	if (!sh->out) {
+		free(sh);
+		return -ENOMEM;
+	}
+	struct shell **p = &h->fs->shells;
+	while (*p)
+		p = &(*p)->next;
+	*p = sh;
+	return 0;
+}
+
+/* Those whose session has gone, with its container or pod. */
+void shell_changed(struct fs *fs)
+{
+	for (struct shell *sh = fs->shells, *next; sh; sh = next) {
+		next = sh->next;
+		if (!session_by(fs, sh->session))
+			shell_drop(fs, sh);
+	}
+}
+
+/* --- reading what waits --- */
+
+static struct shell *first_of(struct handle *h)
+{
+	struct shell *sh = h->fs->shells;
+	while (sh && sh->reader != h)
+		sh = sh->next;
+	return sh;
+}
+
+static void take_waiting(struct handle *h)
+{
+	struct opening *o = h->data;
+	uint64_t container = h->ino >> 24;
+	for (struct shell *sh = h->fs->shells; sh && !o->taken; sh = sh->next)
+		if (sh->container == container && sh->uid == h->uid && !sh->reader)
+			sh->reader = h;
+	o->taken = true;
+}
+
+static void read_waiting(struct handle *h, struct fuse_req *req, size_t size);
+
+static void at_end(void *arg, struct fuse_req *req, size_t size)
+{
+	struct handle *h = arg;
+	struct shell *sh = first_of(h);
+	if (sh)
+		shell_drop(h->fs, sh);
+	read_waiting(h, req, size);
+}
+
+static void read_waiting(struct handle *h, struct fuse_req *req, size_t size)
+{
+	struct shell *sh = first_of(h);
+	if (sh)
+		stream_read(sh->out, req, size, h->flags & O_NONBLOCK, at_end, h);
+	else
+		reply_data(req, "", 0);
+}
+
+static void shell_read(struct handle *h, struct fuse_req *req, size_t size, uint64_t off)
+{
+	struct opening *o = h->data;
+	if (o->out) {
+		stream_read(o->out, req, size, h->flags & O_NONBLOCK, NULL, NULL);
+		return;
+	}
+	take_waiting(h);
+	read_waiting(h, req, size);
+}
+
+static void shell_write(struct handle *h, struct fuse_req *req, const char *data, size_t size, uint64_t off)
+{
+	struct opening *o = h->data;
+	stream_write(o->in, req, data, size, h->flags & O_NONBLOCK);
+}
+
+static unsigned shell_ready(struct handle *h)
+{
+	struct opening *o = h->data;
+	if (!o->session) {
+		struct shell *sh = first_of(h);
+		return sh ? stream_ready(sh->out) : EPOLLIN;
+	}
+	return (o->out ? stream_ready(o->out) : 0) | (o->in ? stream_ready(o->in) : 0);
+}
+
+/* --- opening --- */
+
+static void opening_free(struct handle *h)
+{
+	struct opening *o = h->data;
+	if (o && o->in)
+		stream_put(o->in);
+	if (o && o->out)
+		stream_put(o->out);
+	free(o);
+	h->data = NULL;
+}
+
+static int connect_streams(struct handle *h, uint64_t container)
+{
+	struct opening *o = h->data;
+	o->in = stream_get(h->fs, o->session, STREAM_IN);
+	if (!o->in)
+		return -ENOMEM;
+	if (!handle_reads(h))
+		return queue(h, o->session, container);
+	o->out = stream_get(h->fs, o->session, STREAM_OUT);
+	return o->out ? 0 : -ENOMEM;
+}
+
+static bool started(struct job *j, struct fuse_req *req, int r, const struct err *e)
+{
+	struct handle *h = handle_find(j->fs, j->fh);
+	struct opening *o = h->data;
+	struct node n;
+	int g = node_get(j->fs, j->ino, &n);
+	if (r < 0 && !g)
+		node_refused(&n, e);
+	if (!r)
+		r = g ? g : req ? connect_streams(h, node_serial(&n)) : -EINTR;
+	wait_poke(j->fs);
+	if (!r) {
+		file_opened(h, req);
+		return false;
+	}
+	end_session(j->fs, o->session);
+	opening_free(h);
+	file_not_opened(h, req, r);
+	return false;
+}
+
+/* Its number is not known to the kernel before it is opened, so the handle lives until the engine has answered. */
+static int start(struct node *n, struct handle *h, struct fuse_req *req)
+{
+	struct err e = { 0 };
+	struct caller who = req_caller(req);
+	struct opening *o = h->data;
+	struct session *s;
+	int r = engine_session_create(n->ref.pod, "", who.uid, who.gid, &s, &e);
+	if (r)
+		return node_refused(n, &e);
+	o->session = s->entity.serial;
+	snprintf(s->container, sizeof s->container, "%s", n->ref.c->spec->name);
+	struct job *j = job_new(n, NULL, started);
+	if (!j) {
+		engine_session_remove(s);
+		return -ENOMEM;
+	}
+	static char sh[] = "/bin/sh";
+	static char *argv[] = { sh, NULL };
+	j->fh = h->fh;
+	job_next(j, req);
+	r = engine_session_run(s, &(struct strs){ argv, 1 }, true, job_done, j, &e);
+	job_started(j, r, &e, JOB_START_MS);
+	return PARKED;
+}
+
+static int shell_open(struct node *n, struct handle *h, struct fuse_req *req)
+{
+	h->data = calloc(1, sizeof(struct opening));
+	if (!h->data)
+		return -ENOMEM;
+	if (!handle_writes(h))
+		return 0;
+	int r = start(n, h, req);
+	if (r < 0)
+		opening_free(h);
+	return r;
+}
+
+/* What a reader has not finished waits again. */
+static void shell_release(struct handle *h)
+{
+	struct opening *o = h->data;
+	for (struct shell *sh = h->fs->shells; sh; sh = sh->next)
+		if (sh->reader == h)
+			sh->reader = NULL;
+	if (o->in)
+		stream_close(o->in);
+	if (o->session && handle_reads(h))
+		end_session(h->fs, o->session);
+	opening_free(h);
+}
+
+const struct kind kind_shell = {
+	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH | OPEN_STREAM, .open = shell_open, .read = shell_read, .write = shell_write,
+	.release = shell_release, .ready = shell_ready,
+};
