@@ -43,8 +43,8 @@ void rig_puts(struct rig *g, enum log_stream s, const char *text);
 void rig_run(struct rig *g);
 uint32_t rig_random(struct rig *g, uint32_t below);
 
-/* What the view should be from its beginning on; for LOG_TIMESTAMPS with all stamps as dots. `from`: an offset of LOG_ALL. */
-void rig_expect(const struct rig *g, enum log_view v, uint64_t from, struct buf *out);
+/* The size that the view should have; and its bytes from an offset of LOG_ALL on, for LOG_TIMESTAMPS with stamps as dots. */
+uint64_t rig_expect(const struct rig *g, enum log_view v, uint64_t from, struct buf *out);
 /* Reads from off to the end in pieces; stamps become dots, and are checked. */
 void rig_read(struct log_cursor *c, uint64_t off, size_t piece, struct buf *out);
 void rig_hide_stamps(const struct rig *g, struct buf *text);

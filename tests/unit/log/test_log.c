@@ -123,7 +123,7 @@ static size_t random_text(struct rig *g, char *mem, size_t max)
 
 static void random_run(uint32_t seed, uint64_t max, uint32_t files, bool copy)
 {
-	static char mem[100000];
+	static char mem[60000];
 	struct rig g;
 	rig_up(&g, max, files);
 	g.seed = seed;
