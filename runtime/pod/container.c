@@ -1,0 +1,225 @@
+/* Containers as objects: made, told of, taken apart.
+ *
+ * Owns struct container, its folders on disk and the last descriptor of its root. What happens to it and
+ * when stands in life.c.
+ */
+#include "runtime/pod/pod.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SWEEP_MS 10
+#define SWEEPS_MAX 1000 /* ten seconds: a killed process that does not end in that time hangs in the kernel */
+
+struct container *container_find(struct pod *p, const char *name)
+{
+	for (struct container *c = p->containers; name && c; c = c->next)
+		if (c->state != DROPPING && !strcmp(c->name, name))
+			return c;
+	return NULL;
+}
+
+struct container *container_new(struct pod *p, const char *name)
+{
+	struct container *c = calloc(1, sizeof *c);
+	if (!c)
+		return NULL;
+	*c = (struct container){
+		.pod = p, .policy = p->policy, .init.watch.fd = -1, .status.fd = -1, .root_fd = -1, .exit_code = -1,
+	};
+	for (int i = 0; i < 2; i++)
+		c->out[i] = (struct output){ .watch.fd = -1, .stream = i ? LOG_STDERR : LOG_STDOUT, .container = c };
+	snprintf(c->name, sizeof c->name, "%s", name);
+	life_init(c);
+	struct container **at = &p->containers;
+	while (*at)
+		at = &(*at)->next;
+	*at = c;
+	return c;
+}
+
+void container_free(struct container *c)
+{
+	struct pod *p = c->pod;
+	for (struct container **at = &p->containers; *at; at = &(*at)->next)
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
+	timer_stop(&p->loop, &c->timer);
+	timer_stop(&p->loop, &c->sweep);
+	close_fd(&c->root_fd);
+	free(c->plan);
+	free(c->want);
+	free(c->failure);
+	free(c);
+}
+
+/* --- what the server is told --- */
+
+static enum wire_state shown_state(const struct container *c)
+{
+	static const enum wire_state states[LIFE_STATES] = {
+		[DEFINED] = WIRE_WAITING, [STARTING] = WIRE_WAITING, [RUNNING] = WIRE_RUNNING, [PAUSED] = WIRE_PAUSED,
+		[STOPPING] = WIRE_RUNNING, [RESTARTING] = WIRE_RUNNING, [BACKOFF] = WIRE_WAITING, [ENDED] = WIRE_TERMINATED,
+		[DROPPING] = WIRE_RUNNING,
+	};
+	if (c->state == DROPPING && !c->init.pid)
+		return WIRE_TERMINATED;
+	return states[c->state];
+}
+
+static const char *end_reason(const struct container *c)
+{
+	if (c->failed)
+		return c->failure_code == EXIT_START_FAILED ? "StartError" : "ContainerCannotRun";
+	if (c->oom_killed)
+		return "OOMKilled";
+	return c->exit_code ? "Error" : "Completed";
+}
+
+static const char *shown_reason(const struct container *c, enum wire_state state)
+{
+	if (state == WIRE_WAITING)
+		return c->state == BACKOFF && c->tries > 1 ? "CrashLoopBackOff" : "ContainerCreating";
+	return state == WIRE_TERMINATED ? end_reason(c) : NULL;
+}
+
+void container_put(const struct container *c, struct wire_out *o)
+{
+	enum wire_state state = shown_state(c);
+	wire_begin(o, W_CONTAINER, 0);
+	wire_str(o, K_NAME, c->name);
+	wire_u64(o, K_STATE, state);
+	wire_str(o, K_REASON, shown_reason(c, state));
+	if (c->init.pid && state != WIRE_WAITING)
+		wire_u64(o, K_PID, (uint64_t)c->init.pid);
+	if (c->exit_code >= 0 && state != WIRE_RUNNING && state != WIRE_PAUSED) {
+		wire_u64(o, K_CODE, (uint64_t)c->exit_code);
+		wire_u64(o, K_SIGNAL, (uint64_t)c->exit_signal);
+	}
+	wire_u64(o, K_RESTARTS, c->restarts);
+	wire_u64(o, K_STARTED, c->started_ns);
+	wire_u64(o, K_FINISHED, c->finished_ns);
+	wire_u64(o, K_NEXT, c->next_ns);
+	if (c->root_fd >= 0)
+		wire_u64(o, K_ROOTFD, (uint64_t)c->root_fd);
+	if (c->failed && c->failure)
+		wire_str(o, K_ERROR, c->failure->text);
+}
+
+void container_tell(struct container *c)
+{
+	struct wire_out o = { 0 };
+	if (c->pod->link.watch.fd < 0)
+		return;
+	container_put(c, &o);
+	link_send(c->pod, &o);
+}
+
+/* --- folders --- */
+
+struct trees {
+	struct pod *pod;
+	char path[2][sizeof((struct container *)0)->name + 32];
+};
+
+static int remove_trees(void *arg, struct err *e)
+{
+	const struct trees *t = arg;
+	int result = 0;
+	for (int i = 0; i < 2; i++) {
+		int r = *t->path[i] ? remove_tree_at(t->pod->dir_fd, t->path[i]) : 0;
+		if (r && !result)
+			result = err_sys(e, -r, "pods/%s/%s", t->pod->uid, t->path[i]);
+	}
+	return result;
+}
+
+static void trees_removed(void *arg, const struct err *e)
+{
+	struct trees *t = arg;
+	if (e->code)
+		link_event(t->pod, W_LEAK, NULL, "%s", e->text);
+	free(t);
+}
+
+/* The child inherits our descriptor of the root: the last of it ends there, because taking a large overlay's
+ * dentries apart takes time that the loop does not have. */
+static void remove_run(struct container *c, unsigned run)
+{
+	struct trees *t = calloc(1, sizeof *t);
+	if (!t)
+		return; /* it goes with the container */
+	t->pod = c->pod;
+	snprintf(t->path[0], sizeof t->path[0], "c/%s/%u", c->name, run);
+	job_start(c->pod, remove_trees, trees_removed, t);
+}
+
+void container_new_root(struct container *c, int fd)
+{
+	if (c->root_run)
+		remove_run(c, c->root_run);
+	close_fd(&c->root_fd);
+	c->root_fd = fd;
+	c->root_run = c->run;
+}
+
+void container_failed_run(struct container *c)
+{
+	if (c->root_run != c->run)
+		remove_run(c, c->run);
+}
+
+/* --- the end of a dropped one --- */
+
+static void dropped(struct container *c)
+{
+	struct pod *p = c->pod;
+	struct wire_out o = { 0 };
+	wire_begin(&o, W_DROPPED, 0);
+	wire_str(&o, K_NAME, c->name);
+	container_free(c);
+	link_send(p, &o);
+	leave_step(p);
+}
+
+static void on_sweep(struct timer *t)
+{
+	struct container *c = container_of(t, struct container, sweep);
+	struct err busy = { 0 };
+	if (cgroup_remove(c->plan, &busy)) {
+		if (++c->sweeps <= SWEEPS_MAX) {
+			timer_arm(&c->pod->loop, t, SWEEP_MS);
+			return;
+		}
+		link_event(c->pod, W_LEAK, c->name, "%s", busy.text);
+	}
+	dropped(c);
+}
+
+static int remove_container(void *arg, struct err *e)
+{
+	const struct container *c = arg;
+	struct trees t = { .pod = c->pod };
+	snprintf(t.path[0], sizeof t.path[0], "c/%s", c->name);
+	snprintf(t.path[1], sizeof t.path[1], "logs/%s", c->name);
+	return remove_trees(&t, e);
+}
+
+static void container_removed(void *arg, const struct err *e)
+{
+	struct container *c = arg;
+	if (e->code)
+		link_event(c->pod, W_LEAK, c->name, "%s", e->text);
+	c->sweep.fn = on_sweep;
+	c->sweeps = 0;
+	on_sweep(&c->sweep);
+}
+
+void container_dispose(struct container *c)
+{
+	job_start(c->pod, remove_container, container_removed, c);
+	close_fd(&c->root_fd);
+}

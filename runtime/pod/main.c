@@ -1,0 +1,146 @@
+/* podfs-pod: one process a pod, from the first sign to the last.
+ *
+ *   podfs-pod [-remove] UID NAME STATE RUN FD
+ *
+ * FD is an inherited SOCK_SEQPACKET socket to the server (runtime/wire/wire.h). UID and NAME stand in argv so that
+ * whoever sees the process knows whose it is. With -remove nothing is made: what a lost podfs-pod left is removed.
+ */
+#include "runtime/pod/pod.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define OOM_SCORE (-999) /* the last that the OOM killer would choose; -1000 would exempt it, and its memory with it */
+
+struct pod pod_self;
+
+static int usage(void)
+{
+	static const char text[] = "usage: podfs-pod [-remove] UID NAME STATE RUN FD (started by podfs-server)\n";
+	return write_all(2, text, sizeof text - 1) ? 2 : 2;
+}
+
+/* Whatever the starter had open, of it only the socket stays. */
+static int take_descriptors(int sock)
+{
+	int keep[] = { sock };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return -errno;
+	for (int i = 0; i < 3; i++)
+		if (dup2(null, i) < 0)
+			return -errno;
+	close_all_but(keep, 1);
+	return fcntl(sock, F_SETFD, FD_CLOEXEC) ? -errno : 0;
+}
+
+static void take_signals(void)
+{
+	static const int ignored[] = { SIGHUP, SIGINT, SIGPIPE };
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGCHLD, SIG_DFL);
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+/* Lowering it needs CAP_SYS_RESOURCE, which root may lack: then it stays as it is, and the server is told. */
+static void lower_oom_score(struct pod *p)
+{
+	char text[16] = "";
+	static const char want[] = "-999";
+	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
+		return;
+	p->oom_score = atoi(text);
+	if (p->oom_score <= OOM_SCORE)
+		return;
+	if (pwrite(fd, want, sizeof want - 1, 0) > 0)
+		p->oom_lowered = true;
+	else
+		p->note = "oom_score_adj can't be lowered here: the OOM killer may choose podfs-pod";
+}
+
+/* Small arenas, early trimming: an idle pod keeps nothing of what a busy moment took. */
+static void keep_small(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 16 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 4 * 1024);
+	mallopt(M_TOP_PAD, 0);
+}
+
+static int open_folders(struct pod *p, const char *state, const char *run, struct err *e)
+{
+	int s = open(state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (s >= 0 && mkdirat(s, "pods", 0700) && errno != EEXIST)
+		return err_sys(e, errno, "%s/pods", state);
+	p->pods_fd = s < 0 ? -1 : openat(s, "pods", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->pods_fd < 0)
+		return err_sys(e, errno, "%s/pods", state);
+	close(s);
+	p->run_fd = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (p->run_fd < 0)
+		return err_sys(e, errno, "%s", run);
+	return p->remove_only ? 0 : sandbox_folder(p, e);
+}
+
+static int begin(struct pod *p, char **arg, int sock, struct err *e)
+{
+	int r = take_descriptors(sock);
+	if (r)
+		return r;
+	take_signals();
+	keep_small();
+	setsid();
+	if (chdir("/"))
+		return err_sys(e, errno, "/");
+	/* No process in a container may look into what will be its sibling. */
+	prctl(PR_SET_DUMPABLE, 0);
+	lower_oom_score(p);
+	p->self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	r = p->self < 0 ? -errno : loop_init(&p->loop);
+	if (!r)
+		r = link_open(p, sock);
+	if (r)
+		return err_sys(e, -r, "event loop");
+	r = open_folders(p, arg[2], arg[3], e);
+	return r ? r : link_listen(p, e);
+}
+
+/* The first request is answered with what went wrong before it. */
+static int refuse(struct pod *p, const struct err *e)
+{
+	struct asker first = { .link = p->link.number, .seq = 1 };
+	link_reply(p, &first, -e->code, e);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct pod *p = &pod_self;
+	struct err e = { 0 };
+	*p = (struct pod){
+		.pods_fd = -1, .dir_fd = -1, .run_fd = -1, .self = -1, .listener.fd = -1, .reaper.watch.fd = -1, .link.number = 1,
+		.link.watch.fd = -1, .remove_only = argc > 1 && !strcmp(argv[1], "-remove"),
+		.policy = { .grace_s = 30, .base_ms = 10000, .cap_ms = 300000, .reset_ms = 600000 },
+	};
+	char **arg = argv + 1 + p->remove_only;
+	int sock = argc - p->remove_only == 6 ? atoi(arg[4]) : 0;
+	if (sock < 3)
+		return usage();
+	p->uid = arg[0];
+	p->name = arg[1];
+	if (begin(p, arg, sock, &e))
+		return refuse(p, &e);
+	int r = loop_run(&p->loop);
+	link_unlisten(p);
+	return r ? 1 : 0;
+}

@@ -1,0 +1,251 @@
+/* podfs-pod from the inside: what its files share.
+ *
+ * One process a pod. It holds the pod's IPC, network and UTS namespaces by living in them, and
+ * does what must go on without a server: launch, reap, restart, stop, logs, exec, removal.
+ * It never waits in its loop: what takes time is a child's work (child.h) and ends in an event.
+ *
+ * Memory is what a pod costs, so: no big arrays, nothing kept that can be read again, texts of a
+ * message live in a mapping that is given back.
+ */
+#ifndef PODFS_POD_POD_H
+#define PODFS_POD_POD_H
+
+#include "runtime/base/err.h"
+#include "runtime/base/loop.h"
+#include "runtime/base/util.h"
+#include "runtime/log/log.h"
+#include "runtime/pod/child.h"
+#include "runtime/spec/spec.h"
+#include "runtime/wire/wire.h"
+
+#include <sys/types.h>
+
+#define CGROUP_DIRS_MAX 16 /* v1: as many hierarchies as can be */
+#define EXIT_NOT_FOUND 127 /* POSIX shell, 2.8.2: exit status for commands */
+#define EXIT_NOT_EXECUTABLE 126
+#define EXIT_START_FAILED 128 /* kubelet's StartError */
+
+struct pod;
+
+/* Who asked, so that the answer finds its way: an answer to a server that is gone goes nowhere. */
+struct asker {
+	uint32_t link; /* number of the connection */
+	uint32_t seq;  /* 0: nobody waits */
+	uint32_t record; /* number of the record that came along; 0: none */
+};
+
+/* Restart policy and patience; a container has its own copy. */
+struct policy {
+	enum restart_policy restart;
+	uint32_t grace_s;
+	uint64_t base_ms, cap_ms, reset_ms;
+};
+
+/* The fields of a W_START or W_ADD, kept as they came: the child reads them where they lie. */
+struct plan {
+	size_t len;
+	char fields[];
+};
+
+/* life.c holds the table of these. */
+enum life { DEFINED, STARTING, RUNNING, PAUSED, STOPPING, RESTARTING, BACKOFF, ENDED, DROPPING, LIFE_STATES };
+enum life_event { ON_START, ON_UP, ON_EXIT, ON_STOP, ON_TIMER, ON_DROP, ON_PAUSE, ON_UNPAUSE, LIFE_EVENTS };
+
+/* One of a container's output pipes. */
+struct output {
+	struct watch watch; /* fd: our end, nonblocking; -1: at its end */
+	enum log_stream stream;
+	struct container *container;
+	bool large;         /* the pipe was enlarged */
+};
+
+struct container {
+	struct pod *pod;
+	struct container *next;
+	char name[SPEC_NAME_MAX + 65]; /* the server's id of it: also the name of its folders */
+	enum life state;
+	bool draining;        /* its processes are gone, its pipes not yet empty */
+	bool sent_kill;       /* SIGKILL came from us: then it was not the OOM killer */
+	bool oom_killed;
+	bool failed;          /* this run never got to its command; failure says why, if there was memory for it */
+	bool shared_pid;      /* this run lives in the reaper's PID namespace */
+	bool leak_told, log_open;
+	uint32_t grace_s;     /* of the stop that is under way */
+	struct plan *plan, *want; /* what runs or ran; what is to be started next */
+	struct asker asker, want_asker;
+	struct policy policy;
+	struct timer timer;   /* grace, then patience after SIGKILL, or backoff */
+	struct timer sweep;   /* repeats what a cgroup was not ready for */
+	unsigned sweeps;
+
+	struct child init;
+	struct watch status;  /* the child's report during a launch */
+	struct err *failure;
+	int failure_code;     /* 126, 127, 128 */
+	struct output out[2];
+	struct log_writer log;
+	int root_fd;          /* of the newest run that came up, -1: none */
+	unsigned run, root_run; /* numbers of folders: being launched or running; the one behind root_fd. 0: none */
+
+	int exit_code;        /* -1: has not ended yet */
+	int exit_signal;
+	unsigned restarts, tries; /* tries: restarts since it last ran long */
+	uint64_t started_ns, finished_ns, next_ns; /* CLOCK_REALTIME; 0: never */
+	uint64_t up_mono_ns;
+	uint64_t oom_before;
+};
+
+struct session {
+	struct pod *pod;
+	struct session *next;
+	uint64_t serial;
+	char container[sizeof ((struct container *)0)->name];
+	struct child child;
+	struct watch status;
+	struct asker asker;
+	int fds[3];           /* duplicates of the server's ends: in, out, err, or the terminal's master */
+	int nfds;
+	int group;            /* pidfd of the leader that outlives its reaping */
+	bool tty, came_up, ended, forgotten;
+	int code;
+	struct err *failure;  /* of the launch */
+	struct timer timer;
+};
+
+struct link {
+	struct watch watch;
+	uint32_t number;      /* grows with each server */
+	struct queued *queue, **queue_tail;
+	size_t queued;
+};
+
+struct pod {
+	struct loop loop;
+	const char *uid, *name;
+	char hostname[65];
+	bool remove_only, standing, share_pid;
+	bool leaving, told_gone;
+	uint64_t leave_by_ns; /* CLOCK_MONOTONIC */
+	int pods_fd;          /* STATE/pods */
+	int dir_fd;           /* STATE/pods/UID */
+	int run_fd;
+	int self;             /* our own pidfd: the way back into our PID namespace, and a child's proof that we live */
+	uint32_t record;      /* number of the newest record */
+	bool oom_lowered;     /* then children get oom_score back */
+	int oom_score;
+	const char *note;     /* what could not be had; NULL */
+	struct plan *groups;  /* K_CGDIR and K_CGVERSION of the pod itself */
+	struct policy policy;
+	struct link link;
+	struct watch listener;
+	struct child reaper;
+	struct container *containers;
+	struct session *sessions;
+	struct job *jobs;
+	struct timer timer;   /* of the removal */
+	unsigned tries;
+	int stage;            /* of the removal */
+};
+extern struct pod pod_self; /* there is one a process */
+
+/* --- server_link.c --- */
+int link_open(struct pod *p, int fd);
+int link_listen(struct pod *p, struct err *e);
+void link_unlisten(struct pod *p);
+void link_close(struct pod *p);
+/* Queues when the server is slow; the descriptors are duplicated then. o is reset. */
+void link_send(struct pod *p, struct wire_out *o);
+/* Tries to send what is queued for at most ms milliseconds: only before the end. */
+void link_flush(struct pod *p, int ms);
+struct asker link_asker(const struct pod *p, uint32_t seq);
+/* Answers a request, once: a is emptied. e NULL or without text: strerror. */
+void link_reply(struct pod *p, struct asker *a, int result, const struct err *e);
+void link_reply_fds(struct pod *p, struct asker *a, const int *fds, int n);
+void link_event(struct pod *p, enum wire_op op, const char *container, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* --- requests.c: one row an op --- */
+void request_handle(struct pod *p, struct wire_in *in);
+
+/* --- sandbox.c --- */
+int sandbox_folder(struct pod *p, struct err *e); /* opens STATE/pods/UID, made if need be */
+int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e);
+int sandbox_hostname(struct pod *p, const char *hostname, struct err *e);
+
+/* --- reaper.c --- */
+/* Makes it when there is none. */
+int reaper_need(struct pod *p, struct err *e);
+
+/* --- record.c --- */
+/* Makes it durable; the old one stays at hand until record_settle. */
+int record_put(int dir_fd, const char *text, size_t len, struct err *e);
+void record_settle(int dir_fd, bool keep);
+int record_leave(int dir_fd, struct err *e); /* the pod is one that leaves */
+
+/* --- plan.c --- */
+struct plan *plan_new(const struct wire_in *in); /* NULL: no memory */
+struct wire_in plan_view(const struct plan *pl); /* NULL: without fields */
+/* The nth field with that key, or NULL. */
+const char *plan_nth(const struct wire_in *in, enum wire_key key, unsigned n);
+void policy_take(struct policy *po, const struct wire_in *in);
+
+/* --- container.c --- */
+struct container *container_find(struct pod *p, const char *name);
+struct container *container_new(struct pod *p, const char *name);
+void container_free(struct container *c);
+void container_tell(struct container *c);
+void container_put(const struct container *c, struct wire_out *o);
+/* A run came up: its root takes the place of the one before, whose folder is removed. Takes fd. */
+void container_new_root(struct container *c, int fd);
+/* A run did not: its folder is removed. */
+void container_failed_run(struct container *c);
+/* Takes the kernel's and the disk's part of a dropped container away; ends in W_DROPPED. */
+void container_dispose(struct container *c);
+
+/* --- life.c --- */
+void life_init(struct container *c);
+/* 0, or -errno: the state does not allow it. A start is answered through c->asker. */
+int life_event(struct container *c, enum life_event ev, struct err *e);
+
+/* --- start.c: a run of a container from the parent's side --- */
+void container_start(struct container *c);
+int container_signal(struct container *c, int sig);
+
+/* --- logs.c --- */
+int logs_open(struct container *c, struct err *e);
+/* Makes both pipes; theirs: the child's ends. */
+int logs_pipes(struct container *c, int theirs[2], struct err *e);
+void logs_watch(struct container *c);
+/* The processes are gone: what is in the pipes is all there will be. ON_EXIT follows. */
+void logs_drain(struct container *c);
+
+/* --- exec.c --- */
+/* 0: a is answered later. */
+int session_start(struct pod *p, const struct wire_in *in, struct asker a, struct err *e);
+struct session *session_find(struct pod *p, uint64_t serial);
+void session_close_in(struct session *s);
+/* Hangs up, kills later, forgets it. */
+void session_end(struct session *s);
+void sessions_end_all(struct pod *p);
+void sessions_free_ended(struct pod *p);
+void session_put(const struct session *s, struct wire_out *o, bool with_fds);
+
+/* --- cgroup_ops.c: plain files only; the server made the groups --- */
+/* In the child, v1: enters every group. */
+int cgroup_enter(const struct wire_in *plan, struct err *e);
+/* v2: a descriptor to clone into; -1: none needed. */
+int cgroup_clone_fd(const struct wire_in *plan, struct err *e);
+uint64_t cgroup_oom_kills(const struct plan *pl);
+int cgroup_freeze(const struct plan *pl, bool on, struct err *e);
+/* SIGKILL to everything in the groups and below. True: they are empty. */
+bool cgroup_kill(const struct plan *pl);
+/* rmdir of the groups and what is below. 0, or -EBUSY: again later. busy: the first that was. */
+int cgroup_remove(const struct plan *pl, struct err *busy);
+
+/* --- remove.c --- */
+void leave_begin(struct pod *p, uint32_t grace_s);
+/* Goes on with the removal as far as it can; called after everything that may have been waited for. */
+void leave_step(struct pod *p);
+uint64_t leave_seconds(const struct pod *p);
+
+#endif

@@ -1,0 +1,102 @@
+/* The reaper: PID 1 of the pod's PID namespace, and root of its /dev/shm.
+ *
+ * Made with the pod's first container. Containers' PID namespaces lie inside this one (with `share` pid they
+ * are this one), so that whatever a container did to its own parent-death signal (every program that
+ * changes its uid clears it), the kernel ends all of them when the reaper ends, and the reaper
+ * ends with podfs-pod.
+ *
+ * Its mount namespace holds nothing but the tmpfs that containers see at /dev/shm: a mount can only be cloned
+ * from a namespace one is in, and podfs-pod's own is the host's.
+ */
+#include "runtime/pod/pod.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#define READY_MS 5000
+
+static int make_shm(void)
+{
+	_cleanup_close_ int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "mode", "1777", 0) ||
+	    fsconfig(fs, FSCONFIG_SET_STRING, "size", "64m", 0) || /* Docker's */
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return -errno;
+	int m = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	return m < 0 ? -errno : m;
+}
+
+static int live_in_shm(void)
+{
+	_cleanup_close_ int shm = make_shm();
+	if (shm < 0)
+		return shm;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || move_mount(shm, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) ||
+	    fchdir(shm) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
+		return -errno;
+	return 0;
+}
+
+/* With SIGCHLD ignored the kernel reaps for us (wait(2), notes): nothing ever wakes this process. */
+static _Noreturn void reap(int sock)
+{
+	struct err e = { 0 };
+	prctl(PR_SET_NAME, "podfs-reaper");
+	signal(SIGCHLD, SIG_IGN);
+	int r = live_in_shm();
+	if (r)
+		err_sys(&e, -r, "/dev/shm");
+	report_send(sock, r, 0, &e, -1);
+	close_all_but(NULL, 0);
+	while (!r)
+		pause();
+	_exit(1);
+}
+
+static void on_reaper_gone(struct child *c UNUSED, int code, int sig)
+{
+	struct pod *p = &pod_self;
+	if (!p->leaving)
+		link_event(p, W_EVENT, NULL, "its reaper ended (%s %d), and its containers with it",
+			   sig ? "signal" : "exit code", sig ? sig : code);
+	leave_step(p);
+}
+
+static int await_ready(int sock, struct err *e)
+{
+	struct report rep;
+	struct pollfd in = { .fd = sock, .events = POLLIN };
+	if (poll(&in, 1, READY_MS) != 1 || report_read(sock, &rep) <= 0)
+		return err_set(e, EIO, "reaper: did not come up");
+	return rep.err.code ? err_set(e, rep.err.code, "reaper: %s", rep.err.text) : 0;
+}
+
+int reaper_need(struct pod *p, struct err *e)
+{
+	int sv[2];
+	if (p->reaper.pid)
+		return 0;
+	int r = wire_socketpair(sv);
+	if (r)
+		return err_sys(e, -r, "reaper: socket");
+	_cleanup_close_ int mine = sv[0], its = sv[1];
+	pid_t pid = child_clone(p, &p->reaper, CLONE_NEWPID | CLONE_NEWNS, -1, -1);
+	if (!pid)
+		reap(its);
+	if (pid < 0)
+		return err_sys(e, -pid, "reaper");
+	p->reaper.exited = on_reaper_gone;
+	child_watch(p, &p->reaper);
+	close_fd(&its);
+	r = await_ready(mine, e);
+	if (r)
+		child_signal(&p->reaper, SIGKILL);
+	return r;
+}

@@ -1,0 +1,52 @@
+/* The pod's record on disk: replaced whole, and put back when what it asked for fails.
+ *
+ * The new text is made durable under another name, then the two names are exchanged
+ * (renameat2(2), RENAME_EXCHANGE): at every instant there is one whole record, and the old one
+ * is still at hand. Called in podfs-pod's loop: a slow disk delays this pod.
+ */
+#include "runtime/pod/pod.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#define RECORD "pod.ini"
+#define OTHER ".pod.ini" /* being written, then the old one */
+
+static int write_other(int dir_fd, const char *text, size_t len)
+{
+	_cleanup_close_ int fd = openat(dir_fd, OTHER, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	int r = write_all(fd, text, len);
+	return !r && fsync(fd) ? -errno : r;
+}
+
+int record_put(int dir_fd, const char *text, size_t len, struct err *e)
+{
+	int r = write_other(dir_fd, text, len);
+	if (!r && renameat2(dir_fd, OTHER, dir_fd, RECORD, RENAME_EXCHANGE))
+		r = errno == ENOENT && !renameat(dir_fd, OTHER, dir_fd, RECORD) ? 0 : -errno;
+	if (r) {
+		unlinkat(dir_fd, OTHER, 0);
+	} else if (fsync(dir_fd)) {
+		r = -errno;
+		record_settle(dir_fd, false);
+	}
+	return r ? err_sys(e, -r, "record " RECORD) : 0;
+}
+
+void record_settle(int dir_fd, bool keep)
+{
+	if (!keep && renameat(dir_fd, OTHER, dir_fd, RECORD) && errno == ENOENT)
+		unlinkat(dir_fd, RECORD, 0); /* there was none before */
+	else if (keep)
+		unlinkat(dir_fd, OTHER, 0);
+}
+
+int record_leave(int dir_fd, struct err *e)
+{
+	if ((renameat(dir_fd, RECORD, dir_fd, "leaving.ini") && errno != ENOENT) || fsync(dir_fd))
+		return err_sys(e, errno, "record " RECORD);
+	return 0;
+}

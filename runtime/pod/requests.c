@@ -1,0 +1,360 @@
+/* What the server asks for: one row an op.
+ *
+ * A handler checks its fields, does what is asked or hands it to its owner, and returns: 0 or -errno, which
+ * becomes the reply, or LATER when it has taken the asker. A record that came along is on disk
+ * before the handler runs and is put back when the reply is a failure (link_reply).
+ */
+#include "runtime/pod/pod.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LATER 1
+
+typedef int handler(struct pod *p, struct wire_in *in, struct asker *a, struct err *e);
+
+static struct container *named(struct pod *p, const struct wire_in *in, struct err *e)
+{
+	const char *name = wire_get_str(in, K_NAME);
+	struct container *c = container_find(p, name);
+	if (!c)
+		err_set(e, ENOENT, "container %s: there is none", name ? name : "");
+	return c;
+}
+
+/* --- the pod --- */
+
+static void tell_ready(struct pod *p)
+{
+	struct wire_out o = { 0 };
+	wire_begin(&o, W_READY, 0);
+	wire_u64(&o, K_PID, (uint64_t)getpid());
+	wire_str(&o, K_TEXT, p->note);
+	if (p->leaving) {
+		wire_u64(&o, K_LEAVING, 1);
+		wire_u64(&o, K_GRACE, leave_seconds(p));
+	}
+	link_send(p, &o);
+}
+
+/* A sandbox that could not be made is nobody's: the server removes what is on disk. */
+static int do_sandbox(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
+{
+	if (p->standing)
+		return err_set(e, EALREADY, "pod %s: the sandbox stands", p->name);
+	int r = sandbox_make(p, in, e);
+	if (r) {
+		link_reply(p, a, r, e);
+		p->loop.stop = true;
+		return LATER;
+	}
+	tell_ready(p);
+	return 0;
+}
+
+static int do_hello(struct pod *p, struct wire_in *in UNUSED, struct asker *a UNUSED, struct err *e UNUSED)
+{
+	tell_ready(p);
+	for (struct container *c = p->containers; c; c = c->next)
+		container_tell(c);
+	for (struct session *s = p->sessions; s; s = s->next) {
+		struct wire_out o = { 0 };
+		session_put(s, &o, true);
+		link_send(p, &o);
+	}
+	return 0;
+}
+
+static int do_record(struct pod *p UNUSED, struct wire_in *in UNUSED, struct asker *a UNUSED, struct err *e UNUSED)
+{
+	return 0;
+}
+
+static int do_hostname(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	return sandbox_hostname(p, wire_get_str(in, K_HOSTNAME), e);
+}
+
+static int do_share(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	const char *share = wire_get_str(in, K_SHARE);
+	for (struct container *c = p->containers; c; c = c->next)
+		if (c->init.pid)
+			return err_set(e, EBUSY, "share: container %s runs", c->name);
+	p->share_pid = share && strstr(share, "pid");
+	return 0;
+}
+
+static int do_policy(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	if (wire_get_str(in, K_NAME)) {
+		struct container *c = named(p, in, e);
+		if (!c)
+			return -ENOENT;
+		policy_take(&c->policy, in);
+		return 0;
+	}
+	policy_take(&p->policy, in);
+	for (struct container *c = p->containers; c; c = c->next)
+		policy_take(&c->policy, in);
+	return 0;
+}
+
+static int do_delete(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
+{
+	uint32_t grace = (uint32_t)wire_get_u64(in, K_GRACE, p->policy.grace_s);
+	if (p->leaving)
+		return err_set(e, ENOENT, "pod %s is being removed", p->name);
+	if (p->remove_only) {
+		p->groups = plan_new(in);
+	} else {
+		int r = record_leave(p->dir_fd, e);
+		if (r)
+			return r;
+	}
+	link_reply(p, a, 0, NULL);
+	leave_begin(p, grace);
+	return LATER;
+}
+
+/* --- limits --- */
+
+/* A limit below what is in use makes the write(2) reclaim memory, which may take seconds: a child's work. */
+struct limit {
+	struct pod *pod;
+	struct asker asker;
+	struct plan *writes;
+};
+
+static int write_limits(void *arg, struct err *e)
+{
+	struct limit *l = arg;
+	struct wire_in in = plan_view(l->writes);
+	const char *path;
+	for (unsigned i = 0; (path = plan_nth(&in, K_PATH, i)); i++) {
+		const char *value = plan_nth(&in, K_VALUE, i);
+		int r = value ? write_file(path, value, strlen(value)) : -EINVAL;
+		if (r)
+			return err_sys(e, -r, "%s", path);
+	}
+	return 0;
+}
+
+static void limits_written(void *arg, const struct err *e)
+{
+	struct limit *l = arg;
+	link_reply(l->pod, &l->asker, -e->code, e);
+	free(l->writes);
+	free(l);
+}
+
+static int do_limit(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
+{
+	struct limit *l = calloc(1, sizeof *l);
+	struct plan *writes = plan_new(in);
+	if (!l || !writes) {
+		free(l);
+		free(writes);
+		return err_set(e, ENOMEM, "out of memory");
+	}
+	*l = (struct limit){ .pod = p, .asker = *a, .writes = writes };
+	job_start(p, write_limits, limits_written, l);
+	return LATER;
+}
+
+/* --- containers --- */
+
+static bool good_name(const char *name)
+{
+	return name && *name && *name != '.' && !strchr(name, '/') && strlen(name) < sizeof((struct container *)0)->name;
+}
+
+static int do_add(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	const char *name = wire_get_str(in, K_NAME);
+	if (!good_name(name))
+		return err_set(e, EINVAL, "container: not a name");
+	for (struct container *c = p->containers; c; c = c->next)
+		if (!strcmp(c->name, name))
+			return err_set(e, EEXIST, "container %s: exists already", name);
+	struct plan *plan = plan_new(in);
+	struct container *c = plan ? container_new(p, name) : NULL;
+	if (!c) {
+		free(plan);
+		return err_set(e, ENOMEM, "container %s: out of memory", name);
+	}
+	c->plan = plan;
+	policy_take(&c->policy, in);
+	container_tell(c);
+	return 0;
+}
+
+static int do_start(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
+{
+	struct container *c = named(p, in, e);
+	if (!c)
+		return -ENOENT;
+	struct plan *plan = plan_new(in);
+	if (!plan)
+		return err_set(e, ENOMEM, "container %s: out of memory", c->name);
+	policy_take(&c->policy, in);
+	if (wire_get_u64(in, K_KEEP, 0)) {
+		if (c->state != DEFINED && c->state != ENDED) {
+			free(plan);
+			return err_set(e, EBUSY, "container %s runs", c->name);
+		}
+		free(c->plan);
+		c->plan = plan;
+		return 0;
+	}
+	if (c->want) {
+		struct err replaced;
+		err_set(&replaced, ECANCELED, "container %s: a newer start took its place", c->name);
+		link_reply(p, &c->want_asker, -ECANCELED, &replaced);
+		free(c->want);
+	}
+	c->want = plan;
+	c->want_asker = *a;
+	c->grace_s = c->policy.grace_s;
+	life_event(c, ON_START, e);
+	return LATER;
+}
+
+static int do_stop(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	struct container *c = named(p, in, e);
+	if (!c)
+		return -ENOENT;
+	c->grace_s = (uint32_t)wire_get_u64(in, K_GRACE, c->policy.grace_s);
+	return life_event(c, ON_STOP, e);
+}
+
+static int do_kill(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	struct container *c = named(p, in, e);
+	int sig = (int)wire_get_u64(in, K_SIGNAL, SIGKILL);
+	if (!c)
+		return -ENOENT;
+	if (!c->init.pid || c->state == STARTING)
+		return err_set(e, ESRCH, "container %s does not run", c->name);
+	if (c->state == PAUSED) {
+		int r = life_event(c, ON_UNPAUSE, e);
+		if (r)
+			return r;
+	}
+	int r = container_signal(c, sig);
+	return r ? err_sys(e, -r, "container %s: signal %d", c->name, sig) : 0;
+}
+
+static int do_pause(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	struct container *c = named(p, in, e);
+	return c ? life_event(c, in->head.op == W_PAUSE ? ON_PAUSE : ON_UNPAUSE, e) : -ENOENT;
+}
+
+static int do_drop(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
+{
+	struct container *c = named(p, in, e);
+	if (!c)
+		return -ENOENT;
+	c->grace_s = (uint32_t)wire_get_u64(in, K_GRACE, c->policy.grace_s);
+	link_reply(p, a, 0, NULL);
+	life_event(c, ON_DROP, NULL);
+	return LATER;
+}
+
+/* --- sessions --- */
+
+static struct session *numbered(struct pod *p, const struct wire_in *in, struct err *e)
+{
+	struct session *s = session_find(p, wire_get_u64(in, K_SESSION, 0));
+	if (!s)
+		err_set(e, ENOENT, "session: there is none");
+	return s;
+}
+
+static int do_exec(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
+{
+	int r = session_start(p, in, *a, e);
+	return r ? r : LATER;
+}
+
+static int do_exec_close(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	struct session *s = numbered(p, in, e);
+	if (!s)
+		return -ENOENT;
+	session_close_in(s);
+	return 0;
+}
+
+static int do_exec_end(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	struct session *s = numbered(p, in, e);
+	if (!s)
+		return -ENOENT;
+	session_end(s);
+	return 0;
+}
+
+/* --- dispatch --- */
+
+/* when: in which of a podfs-pod's times the request makes sense. */
+enum { EMPTY = 1, STANDING = 2, LEAVING = 4 };
+static const struct row {
+	handler *fn;
+	unsigned when;
+} rows[] = {
+	[W_HELLO] = { do_hello, EMPTY | STANDING | LEAVING }, [W_RECORD] = { do_record, STANDING },
+	[W_ADD] = { do_add, STANDING }, [W_START] = { do_start, STANDING }, [W_STOP] = { do_stop, STANDING },
+	[W_KILL] = { do_kill, STANDING }, [W_PAUSE] = { do_pause, STANDING }, [W_UNPAUSE] = { do_pause, STANDING },
+	[W_DROP] = { do_drop, STANDING }, [W_LIMIT] = { do_limit, STANDING }, [W_POLICY] = { do_policy, STANDING },
+	[W_HOSTNAME] = { do_hostname, STANDING }, [W_SHARE] = { do_share, STANDING }, [W_EXEC] = { do_exec, STANDING },
+	[W_EXEC_CLOSE] = { do_exec_close, STANDING }, [W_EXEC_END] = { do_exec_end, STANDING | LEAVING },
+	[W_DELETE] = { do_delete, EMPTY | STANDING | LEAVING }, [W_SANDBOX] = { do_sandbox, EMPTY | STANDING },
+};
+
+static unsigned times(const struct pod *p)
+{
+	return p->leaving ? LEAVING : p->standing ? STANDING : EMPTY;
+}
+
+static const struct row *find_row(const struct pod *p, const struct wire_in *in, struct err *e)
+{
+	const struct row *row = in->head.op < ARRAY_LEN(rows) ? &rows[in->head.op] : NULL;
+	if (!row || !row->fn) {
+		err_set(e, EOPNOTSUPP, "podfs-pod " PODFS_VERSION " knows no request %d", in->head.op);
+		return NULL;
+	}
+	if (row->when & times(p))
+		return row;
+	err_set(e, p->leaving ? ENOENT : EPROTO, p->leaving ? "pod %s is being removed" : "pod %s: no sandbox yet", p->name);
+	return NULL;
+}
+
+/* The sandbox writes its own, beside other work. */
+static int take_record(struct pod *p, const struct wire_in *in, struct asker *a, struct err *e)
+{
+	size_t len;
+	const char *text = wire_find(in, K_RECORD, &len);
+	if (!text || in->head.op == W_SANDBOX)
+		return 0;
+	int r = record_put(p->dir_fd, text, len, e);
+	if (!r)
+		a->record = ++p->record;
+	return r;
+}
+
+void request_handle(struct pod *p, struct wire_in *in)
+{
+	struct err e = { 0 };
+	struct asker a = link_asker(p, in->head.seq);
+	const struct row *row = find_row(p, in, &e);
+	int r = row ? take_record(p, in, &a, &e) : -e.code;
+	if (!r)
+		r = row->fn(p, in, &a, &e);
+	if (r != LATER)
+		link_reply(p, &a, r, &e);
+}

@@ -1,0 +1,208 @@
+/* The sandbox: what a pod's containers share.
+ *
+ * Owns the IPC, network and UTS namespaces (podfs-pod lives in them, so they end with it), the
+ * loopback device, the hostname and the files in STATE/pods/UID/etc. Runs in podfs-pod, once.
+ */
+#include "runtime/pod/pod.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define RESOLV_MAX 65536
+
+static int loopback_up(struct err *e)
+{
+	_cleanup_close_ int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	if (s < 0 || ioctl(s, SIOCSIFFLAGS, &lo))
+		return err_sys(e, errno, "loopback device");
+	return 0;
+}
+
+/* --- etc/ --- */
+
+/* In place, not by rename: containers have these inodes mounted. */
+static int write_etc(struct pod *p, const char *name, const struct buf *text, struct err *e)
+{
+	char path[32];
+	snprintf(path, sizeof path, "etc/%s", name);
+	_cleanup_close_ int fd = openat(p->dir_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int r = fd < 0 ? -errno : buf_status(text);
+	if (!r)
+		r = write_all(fd, buf_str(text), text->len);
+	return r ? err_sys(e, -r, "%s", path) : 0;
+}
+
+static int write_names(struct pod *p, struct err *e)
+{
+	_cleanup_buf_ struct buf hostname = { 0 }, hosts = { 0 };
+	buf_printf(&hostname, "%s\n", p->hostname);
+	buf_printf(&hosts, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t%s\n", p->hostname);
+	int r = write_etc(p, "hostname", &hostname, e);
+	return r ? r : write_etc(p, "hosts", &hosts, e);
+}
+
+/* A host without one, or with one that is absurdly long, gives an empty file. */
+static int copy_resolv(struct pod *p, struct err *e)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	_cleanup_close_ int fd = open("/etc/resolv.conf", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+	if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size <= RESOLV_MAX) {
+		char chunk[1024];
+		ssize_t n;
+		while (text.len < RESOLV_MAX && (n = read(fd, chunk, sizeof chunk)) > 0)
+			buf_put(&text, chunk, (size_t)n);
+	}
+	return write_etc(p, "resolv.conf", &text, e);
+}
+
+static int make_etc(struct pod *p, struct err *e)
+{
+	if (mkdirat(p->dir_fd, "etc", 0755) && errno != EEXIST)
+		return err_sys(e, errno, "etc");
+	int r = write_names(p, e);
+	return r ? r : copy_resolv(p, e);
+}
+
+int sandbox_hostname(struct pod *p, const char *hostname, struct err *e)
+{
+	if (!hostname || strlen(hostname) >= sizeof p->hostname)
+		return err_set(e, EINVAL, "hostname: longer than %zu bytes", sizeof p->hostname - 1);
+	if (sethostname(hostname, strlen(hostname)))
+		return err_sys(e, errno, "hostname %s", hostname);
+	snprintf(p->hostname, sizeof p->hostname, "%s", hostname);
+	return p->standing ? write_names(p, e) : 0;
+}
+
+/* --- the folder of a pod --- */
+
+/* What an earlier podfs-pod of this pod left: its containers' roots are nobody's now. */
+static int remove_old(void *arg, struct err *e)
+{
+	const struct pod *p = arg;
+	int r = remove_tree_at(p->dir_fd, "old");
+	return r ? err_sys(e, -r, "pods/%s/old", p->uid) : 0;
+}
+
+static void old_removed(void *arg, const struct err *e)
+{
+	if (e->code)
+		link_event(arg, W_LEAK, NULL, "%s", e->text);
+}
+
+static void put_old_away(struct pod *p)
+{
+	char to[40];
+	snprintf(to, sizeof to, "old/%llx", (unsigned long long)now_real_ns());
+	if (faccessat(p->dir_fd, "c", F_OK, 0) && faccessat(p->dir_fd, "old", F_OK, 0))
+		return;
+	mkdirat(p->dir_fd, "old", 0700);
+	renameat(p->dir_fd, "c", p->dir_fd, to);
+	job_start(p, remove_old, old_removed, p);
+}
+
+int sandbox_folder(struct pod *p, struct err *e)
+{
+	if (mkdirat(p->pods_fd, p->uid, 0700) && errno != EEXIST)
+		return err_sys(e, errno, "pods/%s", p->uid);
+	p->dir_fd = openat(p->pods_fd, p->uid, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return p->dir_fd < 0 ? err_sys(e, errno, "pods/%s", p->uid) : 0;
+}
+
+/* --- all of it --- */
+
+static int make_namespaces(struct pod *p, const struct wire_in *in, struct err *e)
+{
+	if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
+		return err_sys(e, errno, "namespaces");
+	int r = sandbox_hostname(p, wire_get_str(in, K_HOSTNAME), e);
+	return r ? r : loopback_up(e);
+}
+
+static int take_settings(struct pod *p, const struct wire_in *in, struct err *e)
+{
+	const char *share = wire_get_str(in, K_SHARE);
+	p->share_pid = share && strstr(share, "pid");
+	policy_take(&p->policy, in);
+	struct plan *groups = plan_new(in);
+	if (!groups)
+		return err_set(e, ENOMEM, "out of memory");
+	free(p->groups);
+	p->groups = groups;
+	return 0;
+}
+
+/* The disk (a journal commit) and the kernel (a network namespace) take about as long, and
+ * neither needs the other: the record is a child's work meanwhile. */
+struct recording {
+	int dir_fd;
+	const char *text;
+	size_t len;
+	struct child child;
+	int sock;
+};
+
+static void record_start(struct pod *p, struct recording *rec)
+{
+	int sv[2];
+	rec->sock = -1;
+	if (wire_socketpair(sv))
+		return;
+	pid_t pid = child_clone(p, &rec->child, 0, -1, -1);
+	if (!pid) {
+		struct err e = { 0 };
+		report_send(sv[1], record_put(rec->dir_fd, rec->text, rec->len, &e), 0, &e, -1);
+		_exit(0);
+	}
+	close(sv[1]);
+	rec->sock = sv[0];
+	if (pid < 0)
+		close_fd(&rec->sock);
+}
+
+static int record_finish(struct recording *rec, struct err *e)
+{
+	struct report rep = { .err = { .code = EIO, .text = "record pod.ini: the process that wrote it ended" } };
+	siginfo_t si;
+	if (rec->sock < 0)
+		return record_put(rec->dir_fd, rec->text, rec->len, e);
+	while (waitid(P_PIDFD, (id_t)rec->child.watch.fd, &si, WEXITED) && errno == EINTR)
+		;
+	close_fd(&rec->child.watch.fd);
+	report_read(rec->sock, &rep);
+	close_fd(&rec->sock);
+	return rep.err.code ? err_set(e, rep.err.code, "%s", rep.err.text) : 0;
+}
+
+int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e)
+{
+	struct recording rec = { .dir_fd = p->dir_fd };
+	rec.text = wire_find(in, K_RECORD, &rec.len);
+	int r = take_settings(p, in, e);
+	if (r)
+		return r;
+	if (rec.text)
+		record_start(p, &rec);
+	r = make_namespaces(p, in, e);
+	if (!r)
+		r = make_etc(p, e);
+	int rr = rec.text ? record_finish(&rec, r ? NULL : e) : 0;
+	if (!r)
+		r = rr;
+	if (rec.text && !rr)
+		record_settle(p->dir_fd, !r);
+	if (r)
+		return r;
+	p->standing = true;
+	put_old_away(p);
+	return 0;
+}

@@ -1,0 +1,238 @@
+/* The connection to the server, and the socket at which the next one knocks.
+ *
+ * Owns both sockets and what could not be sent yet. Sending never waits: a server that does not read
+ * is queued for, up to a bound, then let go; the next one is told everything by W_HELLO.
+ */
+#include "runtime/pod/pod.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define QUEUE_MAX (256 * 1024)
+#define ROUND_MAX 16 /* requests handled before the loop goes on */
+
+struct queued {
+	struct queued *next;
+	struct wire_out out; /* its fds are owned here */
+};
+
+static void queued_free(struct queued *q)
+{
+	for (int i = 0; i < q->out.nfds; i++)
+		close(q->out.fds[i]);
+	wire_free(&q->out);
+	free(q);
+}
+
+static void queue_drop_first(struct link *l)
+{
+	struct queued *q = l->queue;
+	l->queue = q->next;
+	if (!l->queue)
+		l->queue_tail = &l->queue;
+	l->queued -= q->out.b.len;
+	queued_free(q);
+}
+
+void link_close(struct pod *p)
+{
+	struct link *l = &p->link;
+	loop_del(&p->loop, &l->watch);
+	close_fd(&l->watch.fd);
+	while (l->queue)
+		queue_drop_first(l);
+	l->number++;
+	/* Nobody has been told of the sandbox, so nobody would ever remove it. */
+	if (!p->standing && !p->leaving)
+		p->loop.stop = true;
+}
+
+static void flush_queue(struct pod *p)
+{
+	struct link *l = &p->link;
+	while (l->queue) {
+		int r = wire_send(l->watch.fd, &l->queue->out);
+		if (r == -EAGAIN)
+			return;
+		if (r) {
+			link_close(p);
+			return;
+		}
+		queue_drop_first(l);
+	}
+	loop_mod(&p->loop, &l->watch, EPOLLIN);
+}
+
+/* The fields of a request lie in a mapping of its own: given back, so that no request ever
+ * makes the process larger than it is while idle. */
+static void receive(struct pod *p, char *mem)
+{
+	for (int i = 0; i < ROUND_MAX && p->link.watch.fd >= 0; i++) {
+		struct wire_in in;
+		int r = wire_recv(p->link.watch.fd, mem, WIRE_MAX, &in);
+		if (r == -EAGAIN)
+			return;
+		if (r <= 0) {
+			link_close(p);
+			return;
+		}
+		request_handle(p, &in);
+		wire_in_close(&in);
+	}
+}
+
+static void on_server(struct watch *w UNUSED, uint32_t events)
+{
+	struct pod *p = &pod_self;
+	if (events & EPOLLOUT)
+		flush_queue(p);
+	if (!(events & ~(uint32_t)EPOLLOUT) || p->link.watch.fd < 0)
+		return;
+	char *mem = mmap(NULL, WIRE_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mem == MAP_FAILED) {
+		link_close(p);
+		return;
+	}
+	receive(p, mem);
+	munmap(mem, WIRE_MAX);
+}
+
+int link_open(struct pod *p, int fd)
+{
+	struct link *l = &p->link;
+	l->watch = (struct watch){ .fd = fd, .fn = on_server };
+	l->queue_tail = &l->queue;
+	return loop_add(&p->loop, &l->watch, EPOLLIN);
+}
+
+static void on_listener(struct watch *w, uint32_t events UNUSED)
+{
+	struct pod *p = &pod_self;
+	int fd = wire_accept(w->fd);
+	if (fd < 0)
+		return;
+	if (p->link.watch.fd >= 0)
+		link_close(p); /* the newest server is the server */
+	link_open(p, fd);
+}
+
+int link_listen(struct pod *p, struct err *e)
+{
+	char name[64];
+	snprintf(name, sizeof name, "%s.sock", p->uid);
+	int fd = wire_listen(p->run_fd, name);
+	if (fd < 0)
+		return err_sys(e, -fd, "socket %s", name);
+	p->listener = (struct watch){ .fd = fd, .fn = on_listener };
+	return loop_add(&p->loop, &p->listener, EPOLLIN);
+}
+
+void link_unlisten(struct pod *p)
+{
+	char name[64];
+	if (p->listener.fd < 0)
+		return;
+	loop_del(&p->loop, &p->listener);
+	close_fd(&p->listener.fd);
+	snprintf(name, sizeof name, "%s.sock", p->uid);
+	unlinkat(p->run_fd, name, 0);
+}
+
+static void enqueue(struct pod *p, struct wire_out *o)
+{
+	struct link *l = &p->link;
+	struct queued *q = l->queued + o->b.len <= QUEUE_MAX ? calloc(1, sizeof *q) : NULL;
+	if (!q) {
+		link_close(p);
+		return;
+	}
+	q->out = *o;
+	for (int i = 0; i < q->out.nfds; i++)
+		q->out.fds[i] = fcntl(o->fds[i], F_DUPFD_CLOEXEC, 3);
+	o->b = (struct buf){ 0 };
+	*l->queue_tail = q;
+	l->queue_tail = &q->next;
+	l->queued += q->out.b.len;
+	loop_mod(&p->loop, &l->watch, EPOLLIN | EPOLLOUT);
+}
+
+void link_send(struct pod *p, struct wire_out *o)
+{
+	struct link *l = &p->link;
+	if (l->watch.fd >= 0) {
+		int r = l->queue ? -EAGAIN : wire_send(l->watch.fd, o);
+		if (r == -EAGAIN)
+			enqueue(p, o);
+		else if (r)
+			link_close(p);
+	}
+	wire_free(o);
+}
+
+void link_flush(struct pod *p, int ms)
+{
+	uint64_t end = now_mono_ns() + (uint64_t)ms * 1000000u;
+	while (p->link.queue && now_mono_ns() < end) {
+		struct pollfd out = { .fd = p->link.watch.fd, .events = POLLOUT };
+		poll(&out, 1, ms);
+		flush_queue(p);
+	}
+}
+
+struct asker link_asker(const struct pod *p, uint32_t seq)
+{
+	return (struct asker){ .link = p->link.number, .seq = seq };
+}
+
+/* Takes the request off a: nobody is answered twice. True: a server waits for it. */
+static bool answer_begin(struct pod *p, struct asker *a, int result, struct wire_out *o)
+{
+	struct asker was = *a;
+	*a = (struct asker){ 0 };
+	if (was.record && was.record == p->record)
+		record_settle(p->dir_fd, result >= 0);
+	if (!was.seq || was.link != p->link.number)
+		return false;
+	wire_begin(o, W_REPLY, was.seq);
+	wire_result(o, result);
+	return true;
+}
+
+void link_reply(struct pod *p, struct asker *a, int result, const struct err *e)
+{
+	struct wire_out o = { 0 };
+	if (!answer_begin(p, a, result, &o))
+		return;
+	if (result < 0)
+		wire_str(&o, K_ERROR, e && *e->text ? e->text : strerror(-result));
+	link_send(p, &o);
+}
+
+void link_reply_fds(struct pod *p, struct asker *a, const int *fds, int n)
+{
+	struct wire_out o = { 0 };
+	if (!answer_begin(p, a, 0, &o))
+		return;
+	for (int i = 0; i < n; i++)
+		wire_fd(&o, fds[i]);
+	link_send(p, &o);
+}
+
+void link_event(struct pod *p, enum wire_op op, const char *container, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	struct wire_out o = { 0 };
+	wire_begin(&o, op, 0);
+	wire_str(&o, K_NAME, container);
+	wire_str(&o, K_TEXT, text);
+	link_send(p, &o);
+}
