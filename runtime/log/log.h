@@ -7,8 +7,9 @@
  * The logical offset counts every byte ever kept and never goes back, over rotation and restarts. Bytes
  * that could not be written (a full disk) are counted in `dropped` and have no offset: the log has no holes.
  *
- * A new segment is begun when the current one has reached log_max and ends with a line, at the latest an eighth
- * later, or when its index has reached half of log_max; only the newest log_files segments are kept.
+ * A new segment is begun when the current one has reached log_max or its index half of that; only the newest log_files
+ * segments are kept. A segment begins with a line, unless lines are longer than the writer can see: when the current one ends
+ * inside a line, the line's beginning moves into the new segment.
  *
  * All sums in head and records are running totals. So every view's size is in the newest head and record, every
  * position is found by bisection, nothing has to be remembered and a dropped segment moves no offset.

@@ -156,19 +156,6 @@ int log_open_at(const struct log_writer *w, uint64_t start, bool index, int flag
 	return fd < 0 ? -errno : fd;
 }
 
-/* What stands before a segment that begins at the end of w's current one. */
-static struct log_head next_head(const struct log_writer *w)
-{
-	struct log_head h = w->head;
-	h.magic = LOG_MAGIC;
-	h.start += w->last.end;
-	h.out += w->last.out;
-	h.lines += w->last.lines;
-	h.midline = !w->bol;
-	h.dropped = w->dropped;
-	return h;
-}
-
 void log_use_segment(struct log_writer *w, int fd, int ifd, const struct log_head *h)
 {
 	close_fd(&w->fd);
@@ -182,25 +169,84 @@ void log_use_segment(struct log_writer *w, int fd, int ifd, const struct log_hea
 	w->rotated = true;
 }
 
-static int create_segment(struct log_writer *w, const struct log_head *h)
+/* A line's beginning at the end of a segment: it moves to the next one, so that segments begin with lines. */
+struct tail {
+	struct log_rec rec; /* its record there */
+	struct log_rec cut; /* the last record here, without it */
+	char mem[SCRATCH];
+};
+
+/* Whether w's last record ends with a newline and a piece of a line behind it. */
+static bool find_tail(const struct log_writer *w, struct tail *t)
+{
+	size_t n = w->last.end - w->before.end;
+	if (n > sizeof t->mem)
+		n = sizeof t->mem;
+	if (w->bol || !n || log_get_at(w->fd, t->mem, n, (off_t)(w->last.end - n)))
+		return false;
+	const char *nl = memrchr(t->mem, '\n', n);
+	if (!nl)
+		return false;
+	uint32_t len = (uint32_t)(t->mem + n - (nl + 1));
+	memmove(t->mem, nl + 1, len);
+	uint32_t out = w->last.stream == LOG_STDOUT ? len : 0;
+	t->cut = t->rec = w->last;
+	t->rec.end = len;
+	t->rec.out = out;
+	t->rec.lines = 1;
+	t->cut.end -= len;
+	t->cut.out -= out;
+	t->cut.lines--;
+	return true;
+}
+
+/* What stands before a segment that begins behind `last`. */
+static struct log_head next_head(const struct log_writer *w, const struct log_rec *last, bool bol)
+{
+	struct log_head h = w->head;
+	h.magic = LOG_MAGIC;
+	h.start += last->end;
+	h.out += last->out;
+	h.lines += last->lines;
+	h.midline = !bol;
+	h.dropped = w->dropped;
+	return h;
+}
+
+static int put_tail(int fd, int ifd, const struct tail *t)
+{
+	int r = t ? log_put_at(fd, t->mem, t->rec.end, 0) : 0;
+	return r || !t ? r : log_put_at(ifd, &t->rec, sizeof t->rec, log_rec_pos(0));
+}
+
+/* While both segments hold the tail, and should the old one keep it, a reader finds the same bytes at the same place. */
+static int create_segment(struct log_writer *w, const struct log_head *h, const struct tail *t)
 {
 	_cleanup_close_ int ifd = log_open_at(w, h->start, true, O_CREAT | O_TRUNC);
 	int r = ifd < 0 ? ifd : log_put_at(ifd, h, sizeof *h, 0);
-	int fd = r ? r : log_open_at(w, h->start, false, O_CREAT | O_TRUNC);
-	if (fd < 0) {
+	_cleanup_close_ int fd = r ? r : log_open_at(w, h->start, false, O_CREAT | O_TRUNC);
+	r = fd < 0 ? fd : put_tail(fd, ifd, t);
+	if (r) {
 		log_unlink_segment(w->dirfd, h->start);
-		return fd;
+		return r;
 	}
-	log_use_segment(w, fd, take_fd(&ifd), h);
+	if (t)
+		log_put_at(w->ifd, &t->cut, sizeof t->cut, log_rec_pos(w->nrec - 1));
+	log_use_segment(w, take_fd(&fd), take_fd(&ifd), h);
+	if (t) {
+		w->last = t->rec;
+		w->nrec = 1;
+		w->bol = false;
+	}
 	return 0;
 }
 
-static int begin_segment(struct log_writer *w)
+static int begin_segment(struct log_writer *w, const struct tail *t)
 {
-	struct log_head h = next_head(w);
+	struct log_head h = next_head(w, t ? &t->cut : &w->last, t || w->bol);
 	int r;
 	do /* on a full disk the log lives on with less of itself */
-		r = create_segment(w, &h);
+		r = create_segment(w, &h, t);
 	while ((r == -ENOSPC || r == -EDQUOT) && drop_oldest(w, 1));
 	while (!r && drop_oldest(w, w->files))
 		;
@@ -214,9 +260,14 @@ uint64_t log_hard_end(const struct log_writer *w)
 
 int log_ready(struct log_writer *w)
 {
-	uint64_t size = w->last.end;
-	if (w->fd >= 0 && (size < w->max || !w->bol) && size < log_hard_end(w) &&
-	    w->nrec * sizeof(struct log_rec) < w->max / 2)
+	uint64_t size = w->last.end, index = w->nrec * sizeof(struct log_rec);
+	struct tail t;
+	if (w->fd >= 0 && size < w->max && index < w->max / 2)
 		return 0;
-	return begin_segment(w);
+	if (w->fd < 0 || w->bol)
+		return begin_segment(w, NULL);
+	if (find_tail(w, &t))
+		return begin_segment(w, &t);
+	bool may_wait = size < log_hard_end(w) && index < w->max;
+	return may_wait ? 0 : begin_segment(w, NULL);
 }

@@ -1,4 +1,4 @@
-/* How fast a container's output gets into its log: MB/s of log_pump() beside a bare copy.
+/* How fast a container's output gets into its log and out of it: MB/s of log_pump() and log_cursor_read() beside bare copies.
  *
  * usage: logpump FOLDER [BYTES [ROUNDS [LINE]]]
  * A child writes lines of LINE bytes (100) into a pipe of 1 MiB in pieces of 64 KiB, the parent takes them out, each way in each round:
@@ -7,6 +7,7 @@
  *   splice  splice(2) alone
  *   pump    log_pump with its index, counts and rotation (10 MiB, 5 segments)
  *   large   the same without rotation
+ * Then the last log is read in pieces of 128 KiB, in every view, beside read(2) of its segments. The log is of one stream.
  */
 #include "runtime/base/util.h"
 #include "runtime/log/log.h"
@@ -21,9 +22,12 @@
 
 enum way { WAY_FILE, WAY_COPY, WAY_SPLICE, WAY_PUMP, WAY_LARGE, WAYS };
 static const char *const names[WAYS] = { "file", "copy", "splice", "pump", "large" };
+enum { READS = 4 }; /* the first is read(2); then LOG_ALL … LOG_TIMESTAMPS but for stderr, which is empty */
+static const char *const reads[READS] = { "read(2)", "NAME", ".stdout", ".timestamps" };
+static const enum log_view views[READS] = { 0, LOG_ALL, LOG_VIEW_STDOUT, LOG_TIMESTAMPS };
 enum { MAX_ROUNDS = 101, PIPE = 1 << 20 };
 
-static size_t total = 1000u * 1000 * 1000, line = 100;
+static size_t total = 200 * 1000 * 1000, line = 100;
 
 static void fill(int fd)
 {
@@ -66,6 +70,47 @@ static void take_log(int in, int dir, uint64_t max)
 	log_writer_close(&w);
 }
 
+static double rate(uint64_t bytes, uint64_t since)
+{
+	return (double)bytes * 1e3 / (double)(now_mono_ns() - since);
+}
+
+static double read_plain(int logdir)
+{
+	static char mem[128 * 1024];
+	_cleanup_close_ int fd = openat(logdir, "0000000000000000", O_RDONLY | O_CLOEXEC);
+	uint64_t t = now_mono_ns(), sum = 0;
+	for (ssize_t n; (n = read(fd, mem, sizeof mem)) > 0;)
+		sum += (uint64_t)n;
+	return rate(sum, t);
+}
+
+static double read_view(int logdir, enum log_view v)
+{
+	static char mem[128 * 1024];
+	struct log_reader *r;
+	struct log_cursor *c;
+	if (log_reader_open(openat(logdir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), &r) || log_cursor_open(r, v, &c))
+		return -1;
+	uint64_t t = now_mono_ns(), sum = 0;
+	for (ssize_t n; (n = log_cursor_read(c, sum, mem, sizeof mem)) > 0;)
+		sum += (uint64_t)n;
+	double d = rate(sum, t);
+	if (sum != log_size(r, v))
+		fprintf(stderr, "logpump: read %llu bytes\n", (unsigned long long)sum);
+	log_cursor_free(c);
+	log_reader_free(r);
+	return d;
+}
+
+static void read_all(int dir, double mbs[READS][MAX_ROUNDS], int round)
+{
+	_cleanup_close_ int logdir = openat(dir, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	mbs[0][round] = read_plain(logdir);
+	for (int i = 1; i < READS; i++)
+		mbs[i][round] = read_view(logdir, views[i]);
+}
+
 static double once(int dir, enum way how)
 {
 	int fds[2];
@@ -88,7 +133,6 @@ static double once(int dir, enum way how)
 	t = now_mono_ns() - t;
 	close(fds[0]);
 	unlinkat(dir, "plain", 0);
-	log_remove(dir, "log");
 	return (double)total * 1e3 / (double)t;
 }
 
@@ -98,9 +142,15 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static void print(const char *name, double *mbs, int rounds)
+{
+	qsort(mbs, (size_t)rounds, sizeof *mbs, by_size);
+	printf("%-12s %8.0f %8.0f %8.0f\n", name, mbs[rounds / 2], mbs[0], mbs[rounds - 1]);
+}
+
 int main(int argc, char **argv)
 {
-	static double mbs[WAYS][MAX_ROUNDS];
+	static double in[WAYS][MAX_ROUNDS], out[READS][MAX_ROUNDS];
 	int rounds = argc > 3 ? atoi(argv[3]) : 11;
 	if (argc < 2 || rounds < 1 || rounds > MAX_ROUNDS) {
 		fprintf(stderr, "usage: logpump FOLDER [BYTES [ROUNDS [LINE]]]\n");
@@ -112,12 +162,17 @@ int main(int argc, char **argv)
 		line = strtoul(argv[4], NULL, 10);
 	_cleanup_close_ int dir = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (int r = 0; r < rounds; r++)
-		for (enum way w = 0; w < WAYS; w++)
-			mbs[w][r] = once(dir, w);
-	printf("%-8s %8s %8s %8s  MB/s, %d rounds of %zu bytes, lines of %zu\n", "way", "median", "min", "max", rounds, total, line);
-	for (enum way w = 0; w < WAYS; w++) {
-		qsort(mbs[w], (size_t)rounds, sizeof(double), by_size);
-		printf("%-8s %8.0f %8.0f %8.0f\n", names[w], mbs[w][rounds / 2], mbs[w][0], mbs[w][rounds - 1]);
-	}
+		for (enum way w = 0; w < WAYS; w++) {
+			in[w][r] = once(dir, w);
+			if (w == WAY_LARGE)
+				read_all(dir, out, r);
+			log_remove(dir, "log");
+		}
+	printf("%-12s %8s %8s %8s  MB/s, %d rounds of %zu bytes, lines of %zu\n", "written", "median", "min", "max", rounds, total, line);
+	for (enum way w = 0; w < WAYS; w++)
+		print(names[w], in[w], rounds);
+	printf("%-12s\n", "read");
+	for (int i = 0; i < READS; i++)
+		print(reads[i], out[i], rounds);
 	return 0;
 }

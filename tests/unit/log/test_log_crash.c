@@ -16,7 +16,7 @@ static void fill(void)
 {
 	rig_up(&g, 4096, 3);
 	g.seed = 7;
-	for (int i = 0; i < 60; i++) {
+	for (int i = 0; !g.w.head.start || g.w.last.end < 600; i++) {
 		char mem[200];
 		size_t len = 1 + rig_random(&g, sizeof mem);
 		for (size_t k = 0; k < len; k++)
@@ -26,7 +26,7 @@ static void fill(void)
 			rig_run(&g);
 	}
 	newest = g.w.head.start;
-	assert_true(newest > 0 && g.w.nrec > 2);
+	assert_true(g.w.nrec > 2);
 }
 
 static void load(bool index, struct buf *out)
