@@ -160,8 +160,8 @@ pid_t engine_spawn(struct engine *en, const char *program, char *const argv[], c
 	posix_spawnattr_setsigdefault(&at, &dflt);
 	posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	pid_t pid;
-	static char *const env[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
-	r = posix_spawn(&pid, path, &fa, &at, argv, env);
+	static const char *const env[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+	r = posix_spawn(&pid, path, &fa, &at, argv, (char *const *)env);
 	posix_spawn_file_actions_destroy(&fa);
 	posix_spawnattr_destroy(&at);
 	return r ? -r : pid;

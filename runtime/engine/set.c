@@ -24,8 +24,15 @@ static int keep_old(struct op *o)
 	return o->old && !buf_status(&old) ? 0 : -ENOMEM;
 }
 
+/* `image` has no default that could be written: having had none is put back by hand. */
 static void set_revert(struct op *o)
 {
+	struct container *c = op_container(o);
+	if (c && o->field->effect == SPEC_IMAGE && !o->was_set) {
+		free(c->spec->image);
+		c->spec->image = NULL;
+		return;
+	}
 	o->field->set(ref_of(o), o->old, strlen(o->old), NULL);
 }
 
