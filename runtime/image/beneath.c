@@ -51,12 +51,15 @@ int beneath_mkdir(int folder, const char *name, mode_t mode, struct err *e)
 	return fd < 0 ? err_sys(e, errno, "cannot open the folder") : beneath_set_opaque(fd, e);
 }
 
+/* The layer is at fault, or the disk. */
 static int refuse(const char *dir, int code, struct err *e)
 {
 	if (code == EXDEV)
 		return err_set(e, EINVAL, "%.200s: a symbolic link on the way leads out of the layer", dir);
+	if (code == ENOENT || code == ELOOP)
+		return err_set(e, EINVAL, "%.200s: a symbolic link on the way leads nowhere", dir);
 	if (code == ENOTDIR)
-		return err_set(e, EINVAL, "%.200s: is in something that is no folder", dir);
+		return err_set(e, EINVAL, "%.200s: is no folder", dir);
 	return err_sys(e, code, "%.200s: cannot open the folder", dir);
 }
 
@@ -101,8 +104,6 @@ int beneath_folder(struct beneath *b, const char *dir, bool create, struct err *
 	int fd = open_beneath(b->root, *dir ? dir : ".", O_PATH, 0);
 	if ((fd == -ENOENT || fd == -ENOTDIR) && create)
 		fd = make_folders(b, dir, e);
-	else if (fd == -ENOENT)
-		return err_set(e, ENOENT, "%.200s: is not in the layer", dir);
 	else if (fd < 0)
 		return refuse(dir, -fd, e);
 	if (fd < 0)

@@ -24,7 +24,7 @@ struct beneath {
 };
 
 /* Opens the clean name dir ("" is the root); missing folders are made (0755 root:root). The
- * descriptor stays b's and is good until the next call. -ENOENT without create. */
+ * descriptor stays b's and is good until the next call. */
 int beneath_folder(struct beneath *b, const char *dir, bool create, struct err *e);
 /* The folder worked in last may have been removed or replaced. */
 void beneath_forget(struct beneath *b);

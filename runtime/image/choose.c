@@ -272,7 +272,7 @@ static int take_docker_layers(const struct spool *s, const struct docker_image *
 	for (size_t i = 0; !r && i < d->layers.n; i++) {
 		c->layers[i] = spool_find(s, d->layers.v[i]);
 		if (!c->layers[i])
-			r = err_set(e, ENOENT, "%.200s is not in the archive", d->layers.v[i]);
+			r = err_set(e, EINVAL, "%.200s is not in the archive", d->layers.v[i]);
 	}
 	return r;
 }
@@ -282,7 +282,7 @@ static int take_docker(const struct spool *s, const struct docker_image *d, stru
 	_cleanup_buf_ struct buf text = { 0 };
 	const struct member *m = spool_find(s, d->config);
 	if (!m)
-		return err_set(e, ENOENT, "%.200s is not in the archive", d->config);
+		return err_set(e, EINVAL, "%.200s is not in the archive", d->config);
 	int r = check_config_name(m, e);
 	if (!r)
 		r = spool_text(s, m, &text, e);

@@ -158,6 +158,8 @@ static int make_symlink(const struct node_in *n, const struct tar_entry *te)
 
 int node_symlink(const struct node_in *n, struct tar *t, const struct tar_entry *te, struct err *e)
 {
+	if (!te->link || !*te->link)
+		return err_set(e, EINVAL, "a symbolic link to nothing");
 	int r = check_owner(te, e);
 	if (!r)
 		r = make(n, make_symlink, te, e);

@@ -158,7 +158,7 @@ int spool_blob(const struct spool *s, const char *hex, const struct member **out
 	snprintf(name, sizeof name, "blobs/sha256/%s", hex);
 	const struct member *m = spool_find(s, name);
 	if (!m)
-		return err_set(e, ENOENT, "%s is not in the archive", name);
+		return err_set(e, EINVAL, "%s is not in the archive", name);
 	if (strcmp(m->hex, hex))
 		return err_set(e, EBADMSG, "%s is damaged: its SHA-256 is %s", name, m->hex);
 	*out = m;

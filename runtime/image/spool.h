@@ -36,7 +36,7 @@ void spool_free(struct spool *s);
 
 /* NULL: not in the archive. Goes through the archive's links. */
 const struct member *spool_find(const struct spool *s, const char *name);
-/* The blob of that digest, its bytes checked. -ENOENT, -EBADMSG. */
+/* The blob of that digest, its bytes checked. -EINVAL, -EBADMSG. */
 int spool_blob(const struct spool *s, const char *hex, const struct member **out, struct err *e);
 int spool_open(const struct spool *s, const struct member *m, struct err *e); /* a descriptor or -errno */
 /* Its text; -EFBIG beyond JSON_FILE_MAX. */

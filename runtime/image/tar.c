@@ -12,6 +12,10 @@
 
 #define CHUNK (256 * 1024)
 
+/* A warning is about characters: names are then there as raw bytes. ARCHIVE_RETRY, which is
+ * said of damaged headers, lies between the two. */
+#define GOOD(r) ((r) == ARCHIVE_OK || (r) == ARCHIVE_WARN)
+
 struct tar {
 	struct tar_source src;
 	struct archive *inflate; /* bytes of src.fd in, inflated bytes out ("raw" format) */
@@ -67,7 +71,7 @@ static la_ssize_t next_inflated(struct tar *t, const void **out)
 	} while (r == ARCHIVE_OK && !len);
 	if (r == ARCHIVE_EOF)
 		return 0;
-	if (r < ARCHIVE_WARN) {
+	if (!GOOD(r)) {
 		inflate_failed(t);
 		return -1;
 	}
@@ -99,7 +103,7 @@ static int open_inflate(struct tar *t)
 	archive_read_support_filter_zstd(t->inflate);
 	archive_read_support_format_raw(t->inflate);
 	archive_read_support_format_empty(t->inflate);
-	if (archive_read_open(t->inflate, t, NULL, read_file, NULL) < ARCHIVE_WARN) {
+	if (!GOOD(archive_read_open(t->inflate, t, NULL, read_file, NULL))) {
 		inflate_failed(t);
 		return -t->err.code;
 	}
@@ -107,7 +111,7 @@ static int open_inflate(struct tar *t)
 	struct archive_entry *all;
 	int r = archive_read_next_header(t->inflate, &all);
 	t->empty = r == ARCHIVE_EOF;
-	if (r < ARCHIVE_WARN) {
+	if (!GOOD(r) && !t->empty) {
 		inflate_failed(t);
 		return -t->err.code;
 	}
@@ -130,7 +134,7 @@ static int open_entries(struct tar *t)
 		return err_set(&t->err, ENOMEM, "not enough memory");
 	archive_read_support_format_tar(t->entries);
 	archive_read_support_format_empty(t->entries);
-	if (archive_read_open(t->entries, t, NULL, read_inflated, NULL) < ARCHIVE_WARN)
+	if (!GOOD(archive_read_open(t->entries, t, NULL, read_inflated, NULL)))
 		return entries_failed(t);
 	return 0;
 }
@@ -182,11 +186,10 @@ int tar_next(struct tar *t, struct tar_entry *out, struct err *e)
 	int r = archive_read_next_header(t->entries, &t->entry);
 	if (r == ARCHIVE_EOF)
 		return 0;
-	if (r < ARCHIVE_WARN) {
+	if (!GOOD(r)) {
 		entries_failed(t);
 		return report(t, e);
 	}
-	/* A warning is about characters: the name is then there as raw bytes. */
 	fill(t->entry, out);
 	archive_entry_xattr_reset(t->entry);
 	if (!out->name)
@@ -200,7 +203,7 @@ int tar_data(struct tar *t, const void **data, size_t *len, uint64_t *off, struc
 	int r = archive_read_data_block(t->entries, data, len, &at);
 	if (r == ARCHIVE_EOF)
 		return 0;
-	if (r < ARCHIVE_WARN || at < 0) {
+	if (!GOOD(r) || at < 0) {
 		entries_failed(t);
 		return report(t, e);
 	}

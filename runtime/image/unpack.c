@@ -105,7 +105,7 @@ static int hard_link(struct unpack *u, const char *name, const char *base, const
 		return err_prefix(e, "a hard link to");
 	int folder = parent_of(u, target, false, e);
 	if (folder < 0)
-		return err_prefix(e, "a hard link to something that is not in the layer");
+		return err_set(e, EINVAL, "a hard link to something that is not in the layer");
 	/* Two folders at once: a descriptor of its own for the target's. */
 	_cleanup_close_ int from = openat(folder, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (from < 0)
@@ -182,7 +182,7 @@ static int apply(struct unpack *u, const struct tar_entry *te, struct err *e)
 	case NAME_AUFS:
 		break;
 	}
-	return r ? err_prefix(e, "%.200s", name) : 0;
+	return r ? err_prefix(e, "%.200s", *name ? name : ".") : 0;
 }
 
 static int apply_all(struct unpack *u, struct err *e)
