@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define REPOSITORY_MAX 255 /* RepositoryNameTotalLengthMax */
+#define OFFICIAL "library/" /* where Docker Hub's images without a user stand */
 #define TAG_MAX 128
 
 /* The parts of a reference as it was written; an absent one has p NULL. */
@@ -184,13 +185,23 @@ static struct parts take_apart(struct span s)
 	return p;
 }
 
+static bool is_hub(const struct parts *p)
+{
+	return !p->domain.p || span_is(p->domain, "docker.io") || span_is(p->domain, "index.docker.io");
+}
+
+static bool is_official(const struct parts *p)
+{
+	return is_hub(p) && !first(p->path, '/');
+}
+
 static int check_parts(struct span ref, const struct parts *p, struct err *e)
 {
 	if (!ref.n)
 		return refuse(ref, "it is empty", e);
 	if (p->domain.p && !valid_domain(p->domain))
 		return refuse(ref, "before the first slash stands no registry", e);
-	if (p->path.n > REPOSITORY_MAX)
+	if (p->path.n + (is_official(p) ? strlen(OFFICIAL) : 0) > REPOSITORY_MAX)
 		return refuse(ref, "the name is longer than 255 bytes", e);
 	if (!valid_path(p->path))
 		return refuse(ref, "a name has a-z, 0-9, and between them . _ __ or - (try nginx:alpine)", e);
@@ -206,12 +217,11 @@ static int check_parts(struct span ref, const struct parts *p, struct err *e)
 /* With tag and digest the digest alone says which image: Docker drops the tag too. */
 static void put_canonical(const struct parts *p, struct buf *out)
 {
-	bool hub = !p->domain.p || span_is(p->domain, "docker.io") || span_is(p->domain, "index.docker.io");
-	if (hub)
+	if (is_hub(p))
 		buf_puts(out, "docker.io");
 	else
 		buf_put(out, p->domain.p, p->domain.n);
-	buf_puts(out, hub && !first(p->path, '/') ? "/library/" : "/");
+	buf_puts(out, is_official(p) ? "/" OFFICIAL : "/");
 	buf_put(out, p->path.p, p->path.n);
 	buf_putc(out, p->digest.p ? '@' : ':');
 	if (p->digest.p)

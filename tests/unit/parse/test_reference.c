@@ -129,12 +129,16 @@ static void bad_names_are_refused(void **state)
 
 static void there_are_bounds(void **state)
 {
-	_cleanup_free_ char *name = filled(256, 'a'), *mega = filled(1 << 20, 'a'), *dir = filled(5000, '/');
+	_cleanup_free_ char *name = filled(300, 'a'), *mega = filled(1 << 20, 'a'), *dir = filled(5000, '/');
 	struct image_ref r = { 0 };
 	struct err e;
-	assert_int_equal(parse_reference(name, 256, &r, &e), -EINVAL);
-	assert_int_equal(parse_reference(name, 255, &r, &e), 0);
+	assert_int_equal(parse_reference(name, 248, &r, &e), -EINVAL); /* with library/ before it */
+	assert_int_equal(parse_reference(name, 247, &r, &e), 0);
 	image_ref_free(&r);
+	memcpy(name, "x.io/", 5);
+	assert_int_equal(parse_reference(name, 255 + 5, &r, &e), 0);
+	image_ref_free(&r);
+	assert_int_equal(parse_reference(name, 256 + 5, &r, &e), -EINVAL);
 	assert_int_equal(parse_reference(mega, 1 << 20, &r, &e), -EINVAL);
 	memcpy(dir, "dir:", 4);
 	assert_int_equal(parse_reference(dir, 5000, &r, &e), -ENAMETOOLONG);
