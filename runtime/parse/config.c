@@ -6,7 +6,6 @@
 #include "runtime/parse/config.h"
 
 #include "runtime/base/util.h"
-#include "runtime/log/log.h"
 #include "runtime/parse/parse.h"
 #include "runtime/parse/text.h"
 
@@ -15,6 +14,8 @@
 #include <string.h>
 
 #define CONFIG_SIZE_MAX (1 << 20)
+#define SEGMENT_MIN 4096       /* LOG_MIN_SEGMENT and LOG_MAX_SEGMENT of runtime/log/log.h */
+#define SEGMENT_MAX (1u << 30)
 #define TIME_MIN 1 /* ms */
 
 enum kind { ANY_PATH, PATH, GROUP, USERS, RANGE, NUMBER, POLICY, SECONDS, BYTES, MILLIS };
@@ -37,7 +38,7 @@ static const struct key keys[] = {
 	{ "max_pods", NUMBER, offsetof(struct config, max_pods), "1000", 1, 1000000 },
 	{ "restart", POLICY, offsetof(struct config, restart), "Never" },
 	{ "grace", SECONDS, offsetof(struct config, grace), "30" },
-	{ "log_max", BYTES, offsetof(struct config, log_max), "16M", LOG_MIN_SEGMENT, LOG_MAX_SEGMENT },
+	{ "log_max", BYTES, offsetof(struct config, log_max), "16M", SEGMENT_MIN, SEGMENT_MAX },
 	{ "log_files", NUMBER, offsetof(struct config, log_files), "4", 1, 1000 },
 	{ "backoff_base", MILLIS, offsetof(struct config, backoff_base), "10", TIME_MIN, UINT32_MAX },
 	{ "backoff_cap", MILLIS, offsetof(struct config, backoff_cap), "300", TIME_MIN, UINT32_MAX },
