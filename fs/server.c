@@ -20,6 +20,8 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
+#define SETTLE_MS 2000
+
 struct server {
 	struct fs fs;
 	struct loop loop;
@@ -151,6 +153,15 @@ static void raise_limits(void)
 	}
 }
 
+/* Before anything is shown, the living pods tell their states, so that the tree is as it was. One that does not answer
+ * (stopped, in D) delays this no longer than SETTLE_MS. */
+static void settle(struct server *s)
+{
+	uint64_t until = now_mono_ns() + SETTLE_MS * 1000000ull;
+	while (!engine_settled(s->fs.en) && now_mono_ns() < until)
+		loop_once(&s->loop, 100);
+}
+
 static int begin(struct server *s, struct err *e)
 {
 	umask(0);
@@ -171,6 +182,7 @@ static int begin(struct server *s, struct err *e)
 	r = engine_open(&s->loop, &s->cfg, &s->fs.en, e);
 	if (r)
 		return r;
+	settle(s);
 	wait_init(&s->fs);
 	return fuse_open(&s->fs, &s->loop, s->fuse_fd, s->again, &s->fs.fuse, e);
 }
