@@ -158,7 +158,7 @@ bool workdir_is_set(struct spec_ref r)
 /* A name as /etc/passwd and /etc/group can hold it, or a number. */
 static bool is_user_part(struct span s)
 {
-	uint64_t id;
+	uint64_t id = UINT64_MAX; /* stays so when it does not fit */
 	if (!s.n || memchr(s.p, ':', s.n) || memchr(s.p, ' ', s.n) || has_control(s))
 		return false;
 	return !is_digit(s.p[0]) || span_number(s, &id) == -EINVAL || id < UINT32_MAX;
