@@ -57,10 +57,11 @@ static void lines(struct page *d, const char *name, const struct strs *s)
 	}
 }
 
-static void words(struct page *d, const char *name, bool set, const struct strs *s)
+/* unset: what holds when nothing was written. */
+static void words(struct page *d, const char *name, bool set, const struct strs *s, const char *unset)
 {
 	if (!set) {
-		text(d, name, "<of the image>");
+		text(d, name, unset);
 		return;
 	}
 	field(d, name);
@@ -168,8 +169,8 @@ static void container(struct page *d, const struct container *c)
 	buf_printf(d->out, "  %s:\n", s->name);
 	text(d, "Image", s->image);
 	text(d, "Image ID", c->image_id);
-	words(d, "Command", s->has_command, &s->command);
-	words(d, "Args", s->has_args, &s->args);
+	words(d, "Command", s->has_command, &s->command, "<of the image>");
+	words(d, "Args", s->has_args, &s->args, s->has_command ? NULL : "<of the image>");
 	if (s->workdir)
 		text(d, "Working Dir", s->workdir);
 	if (s->user)

@@ -258,7 +258,8 @@ static void describe(void **state)
 	has(show_describe, "Limits:           memory.max 268435456\n");
 	has(show_describe, "Use:              memory 4Ki, cpu 1.002 s, pids 1\n");
 	has(show_describe, "Containers:\n  nginx:\n    Image:            nginx:alpine\n");
-	has(show_describe, "    Command:          sh -c 'echo 1'\n");
+	has(show_describe, "    Command:          <of the image>\n    Args:             <of the image>\n");
+	has(show_describe, "    Command:          sh -c 'echo 1'\n    Args:             <none>\n");
 	has(show_describe, "    State:            Terminated\n    Reason:           OOMKilled\n");
 	has(show_describe, "    Exit Code:        137\n    Signal:           SIGKILL\n");
 	has(show_describe, "    Limits:           cpu.max 50000 100000\n");
