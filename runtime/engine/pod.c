@@ -191,8 +191,6 @@ static struct pod_spec *fresh_spec(struct engine *en, const char *name, uid_t ui
 	s->owner = uid;
 	s->group = gid;
 	s->mode = mode & 0777;
-	s->grace = en->cfg->grace;
-	s->restart = en->cfg->restart;
 	return s;
 }
 
