@@ -23,6 +23,8 @@ static void drop_lines(struct ring *r, size_t need)
 		const char *nl = memchr(r->mem + cut, '\n', r->len - cut);
 		cut = nl ? (size_t)(nl - r->mem) + 1 : r->len;
 	}
+	if (!cut)
+		return;
 	memmove(r->mem, r->mem + cut, r->len - cut);
 	r->len -= cut;
 	r->oldest += cut;
