@@ -135,16 +135,20 @@ int node_refuse(const struct node *n, int code, const char *fmt, ...)
 
 /* --- operations --- */
 
-void op_getattr(struct fs *fs, struct fuse_req *req, uint64_t ino)
+/* Of an opened text: that text's size, for lseek(2) from its end. */
+void op_getattr(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh)
 {
 	struct node n;
 	struct stat st;
+	struct handle *h = fh ? handle_find(fs, fh) : NULL;
 	int r = node_get(fs, ino, &n);
 	if (r) {
 		reply(req, r);
 		return;
 	}
 	node_stat(&n, &st);
+	if (h && h->text.data)
+		st.st_size = (off_t)h->text.len;
 	reply_attr(req, &st);
 }
 
@@ -156,7 +160,7 @@ static bool chown_answer(struct job *j, struct fuse_req *req, int r, const struc
 	if (req && r < 0)
 		reply(req, r);
 	else if (req)
-		op_getattr(j->fs, req, j->ino);
+		op_getattr(j->fs, req, j->ino, 0);
 	return false;
 }
 
@@ -189,7 +193,7 @@ void op_setattr(struct fs *fs, struct fuse_req *req, uint64_t ino, const struct 
 	if (r)
 		reply(req, r);
 	else
-		op_getattr(fs, req, ino);
+		op_getattr(fs, req, ino, c->fh);
 }
 
 void op_readlink(struct fs *fs, struct fuse_req *req, uint64_t ino)

@@ -363,7 +363,7 @@ void op_unlink(struct fs *fs, struct fuse_req *req, uint64_t parent, const char 
 	}
 	if (!r) {
 		remember_refusal(fs, &dir, req);
-		r = -EPERM;
+		r = node_refuse(&n, EPERM, "files are not removed here; rmdir removes a pod, container or session");
 	}
 	reply(req, r);
 }

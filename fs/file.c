@@ -23,7 +23,7 @@ static void kind_release(struct handle *h)
 void file_opened(struct handle *h, struct fuse_req *req)
 {
 	/* Not a leak of the opener's: the kernel sends no release for an open whose caller was killed meanwhile. */
-	if (!reply_open(req, h->fh, h->row->kind->open_flags))
+	if (!reply_open(req, h->fh, h->open_flags))
 		kind_release(h);
 }
 
@@ -43,7 +43,7 @@ static int check_open(struct node *n, struct fuse_req *req, int flags)
 	if (how != O_RDONLY && !(n->row->mode & 0200))
 		return node_refuse(n, EACCES, "it can only be read");
 	if (how != O_WRONLY && !(n->row->mode & 0400))
-		return node_refuse(n, EACCES, "it can only be written");
+		return -EACCES;
 	if (how != O_RDONLY && !node_may_write(n, req))
 		return node_refuse(n, EPERM, "only the owner and root may write it");
 	return 0;
@@ -95,7 +95,7 @@ void op_create(struct fs *fs, struct fuse_req *req, uint64_t parent, const char 
 	}
 	struct stat st;
 	node_stat(&n, &st);
-	if (!reply_create(req, n.id, &st, h->fh, n.row->kind->open_flags))
+	if (!reply_create(req, n.id, &st, h->fh, h->open_flags))
 		kind_release(h);
 }
 
@@ -120,10 +120,18 @@ static struct handle *handle_of(struct fs *fs, struct fuse_req *req, uint64_t in
 	return h;
 }
 
-void op_read(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, size_t size, uint64_t off)
+/* sendfile(2) and splice(2) go through the page cache though a file bypasses it, and take its size for the end, of which
+ * there may be more or less. Refused, their callers read instead: busybox' cat, Python's shutil. (Of size 0 they would
+ * not ask at all, but see an empty file: so what cannot know its size says 1.) */
+void op_read(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, bool cached, size_t size,
+	     uint64_t off)
 {
 	struct handle *h = handle_of(fs, req, ino, fh, flags);
-	if (h)
+	if (!h)
+		return;
+	if (cached && h->open_flags & OPEN_DIRECT)
+		reply(req, -EINVAL);
+	else
 		h->row->kind->read(h, req, size, off);
 }
 

@@ -117,7 +117,7 @@ void reply_statfs(struct fuse_req *req, uint64_t files)
 static uint32_t wire_flags(unsigned flags)
 {
 	return (flags & OPEN_DIRECT ? FOPEN_DIRECT_IO : 0u) | (flags & OPEN_NOFLUSH ? FOPEN_NOFLUSH : 0u) |
-	       (flags & OPEN_STREAM ? FOPEN_STREAM | FOPEN_NONSEEKABLE : 0u);
+	       (flags & OPEN_STREAM ? FOPEN_STREAM : 0u) | (flags & (OPEN_STREAM | OPEN_NOSEEK) ? FOPEN_NONSEEKABLE : 0u);
 }
 
 /* libfuse 3.14 has no field for FOPEN_STREAM, so the kernel's own struct is sent. */
@@ -165,9 +165,9 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	op_lookup(fs_of(req), req, parent, name);
 }
 
-static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi UNUSED)
+static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	op_getattr(fs_of(req), req, ino);
+	op_getattr(fs_of(req), req, ino, fi ? fi->fh : 0);
 }
 
 static void do_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi)
@@ -234,7 +234,9 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void do_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	op_read(fs_of(req), req, ino, fi->fh, fi->flags, size, (uint64_t)off);
+	/* Only a read(2) that bypasses the page cache says who asks (fs/fuse/file.c, fuse_send_read); libfuse hands the flag
+	 * down as this number alone. */
+	op_read(fs_of(req), req, ino, fi->fh, fi->flags, !fi->lock_owner, size, (uint64_t)off);
 }
 
 static void do_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off, struct fuse_file_info *fi)

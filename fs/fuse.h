@@ -46,6 +46,7 @@ enum open_flags {
 	OPEN_DIRECT = 1,  /* no page cache: every read asks, the size does not matter */
 	OPEN_NOFLUSH = 2, /* close(2) does not ask */
 	OPEN_STREAM = 4,  /* no position: a parked read does not keep a write on the same descriptor waiting */
+	OPEN_NOSEEK = 8,  /* read from the start to the end only: tail(1) then does not trust the size */
 };
 
 /* r: 0 or -errno. */

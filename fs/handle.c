@@ -13,7 +13,8 @@ struct handle *handle_adopt(struct fs *fs, const struct node *n, uint64_t fh, in
 	struct handle *h = calloc(1, sizeof *h);
 	if (!h)
 		return NULL;
-	*h = (struct handle){ .fs = fs, .fh = fh, .ino = n->id, .row = n->row, .flags = flags, .uid = uid };
+	*h = (struct handle){ .fs = fs, .fh = fh, .ino = n->id, .row = n->row, .flags = flags, .uid = uid,
+			      .open_flags = n->row->kind ? n->row->kind->open_flags : 0 };
 	struct handle **b = bucket(fs, fh);
 	h->next = *b;
 	*b = h;

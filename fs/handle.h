@@ -17,6 +17,7 @@ struct handle {
 	const struct row *row;
 	int flags;       /* of open(2) */
 	uid_t uid;       /* who opened it */
+	unsigned open_flags; /* as its kind has them, or changed by its open */
 	struct buf text; /* kinds that make their content when it is asked for */
 	void *data;      /* the kind's own */
 };

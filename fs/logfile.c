@@ -26,6 +26,9 @@ static struct log_cursor *cursor_of(struct handle *h)
 static int logfile_open(struct node *n, struct handle *h, struct fuse_req *req)
 {
 	cursor_of(h);
+	/* Nothing has been dropped, so an offset means the same in the page cache: it may be mapped. */
+	if (n->ref.c->log && !log_oldest(n->ref.c->log, (enum log_view)h->row->arg))
+		h->open_flags &= ~(unsigned)OPEN_DIRECT;
 	return 0;
 }
 

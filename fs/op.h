@@ -31,7 +31,7 @@ struct attr_change {
 	uint64_t size;
 	uint64_t fh; /* 0: by name */
 };
-void op_getattr(struct fs *fs, struct fuse_req *req, uint64_t ino);
+void op_getattr(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh); /* fh 0: by name */
 void op_setattr(struct fs *fs, struct fuse_req *req, uint64_t ino, const struct attr_change *c);
 void op_readlink(struct fs *fs, struct fuse_req *req, uint64_t ino);
 void op_statfs(struct fs *fs, struct fuse_req *req);
@@ -39,7 +39,9 @@ void op_statfs(struct fs *fs, struct fuse_req *req);
 /* file.c */
 void op_create(struct fs *fs, struct fuse_req *req, uint64_t parent, const char *name, int flags);
 void op_open(struct fs *fs, struct fuse_req *req, uint64_t ino, int flags);
-void op_read(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, size_t size, uint64_t off);
+/* cached: for the page cache, not for a reader. */
+void op_read(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, bool cached, size_t size,
+	     uint64_t off);
 void op_write(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, const char *data, size_t size,
 	      uint64_t off);
 void op_flush(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh);

@@ -41,6 +41,13 @@ static void session_read(struct handle *h, struct fuse_req *req, size_t size, ui
 	handle_reply_text(h, req, size, off);
 }
 
+static void session_stat(const struct node *n, struct stat *st)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	if (!session_show(n, &text))
+		st->st_size = (off_t)text.len;
+}
+
 /* --- container, tty, winsize --- */
 
 static int set_container(struct session *s, const char *name, struct err *e)
@@ -163,7 +170,9 @@ static void cmd_write(struct handle *h, struct fuse_req *req, const char *data, 
 
 const struct kind kind_option = {
 	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = session_open, .read = session_read, .write = option_write,
+	.stat = session_stat,
 };
 const struct kind kind_cmd = {
 	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = session_open, .read = session_read, .write = cmd_write,
+	.stat = session_stat,
 };

@@ -263,7 +263,13 @@ static void shell_release(struct handle *h)
 	opening_free(h);
 }
 
+static void shell_stat(const struct node *n, struct stat *st)
+{
+	st->st_size = 1;
+}
+
 const struct kind kind_shell = {
 	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH | OPEN_STREAM, .open = shell_open, .read = shell_read, .write = shell_write,
 	.release = shell_release, .ready = shell_ready,
+	.stat = shell_stat,
 };

@@ -217,12 +217,10 @@ static bool step(struct transfer *t)
 /* The first in the row until it has to wait. */
 static void pump(struct stream *st)
 {
-	st->refs++;
 	while (st->waiting && step(container_of(st->waiting, struct transfer, park)))
 		;
 	if (st->waiting)
 		watch(st);
-	stream_put(st);
 }
 
 static void wait_for(struct stream *st, struct transfer *t, struct fuse_req *req)
@@ -301,18 +299,27 @@ struct stream *stream_get(struct fs *fs, uint64_t session, enum stream_of which)
 	return st;
 }
 
+/* It is freed by stream_changed: who is in the middle of answering may have let go of it. */
 void stream_put(struct stream *st)
 {
 	if (--st->refs)
 		return;
-	for (struct stream **p = &st->fs->streams; *p; p = &(*p)->next)
-		if (*p == st) {
-			*p = st->next;
-			break;
-		}
 	unwatch(st);
 	timer_stop(st->fs->loop, &st->drain);
-	free(st);
+	wait_poke(st->fs);
+}
+
+static void sweep(struct fs *fs)
+{
+	for (struct stream **p = &fs->streams; *p;) {
+		struct stream *st = *p;
+		if (st->refs) {
+			p = &st->next;
+			continue;
+		}
+		*p = st->next;
+		free(st);
+	}
 }
 
 void stream_close(struct stream *st)
@@ -342,17 +349,14 @@ static void close_late(struct stream *st)
 	stream_put(st);
 }
 
-/* Answering may free other streams or begin new ones, so the next one is looked up after it. */
 void stream_changed(struct fs *fs)
 {
-	for (struct stream *st = fs->streams, *next; st; st = next) {
-		st->refs++;
+	for (struct stream *st = fs->streams; st; st = st->next) {
 		if (st->waiting)
 			pump(st);
 		close_late(st);
-		next = st->next;
-		stream_put(st);
 	}
+	sweep(fs);
 }
 
 /* --- exec/SESSION/in, out, err --- */
@@ -391,7 +395,13 @@ static unsigned file_ready_stream(struct handle *h)
 	return stream_ready(h->data);
 }
 
+static void file_stat_stream(const struct node *n, struct stat *st)
+{
+	st->st_size = n->row->arg == STREAM_IN ? 0 : 1;
+}
+
 const struct kind kind_stream = {
 	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH | OPEN_STREAM, .open = file_open_stream, .read = file_read_stream,
 	.write = file_write_stream, .release = file_release_stream, .ready = file_ready_stream,
+	.stat = file_stat_stream,
 };

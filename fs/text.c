@@ -4,6 +4,7 @@
  * podfs-server.
  */
 #include "fs/handle.h"
+#include "runtime/base/util.h"
 
 #include <errno.h>
 
@@ -13,15 +14,35 @@ static int make(const struct node *n, struct buf *out)
 	return r < 0 ? r : buf_status(out);
 }
 
+/* A path is looked up before it is opened, and its size is that of a text: the opening takes that one if it follows at
+ * once. */
+static struct made {
+	uint64_t ino, at_ns;
+	struct buf text;
+} last;
+#define FRESH_NS 5000000u
+
+static void text_stat(const struct node *n, struct stat *st)
+{
+	buf_reset(&last.text);
+	last.ino = make(n, &last.text) ? 0 : n->id;
+	last.at_ns = now_mono_ns();
+	st->st_size = last.ino ? (off_t)last.text.len : 1;
+}
+
 static int text_open(struct node *n, struct handle *h, struct fuse_req *req)
 {
-	return make(n, &h->text);
+	if (last.ino != n->id || now_mono_ns() - last.at_ns > FRESH_NS)
+		return make(n, &h->text);
+	h->text = last.text;
+	last = (struct made){ 0 };
+	return 0;
 }
 
 static void text_read(struct handle *h, struct fuse_req *req, size_t size, uint64_t off)
 {
 	struct node n;
-	/* data is where the last read ended: what is read twice from the start is made twice (lseek, rewind). */
+	/* data: it has been read. Who comes back to the start (rewind, lseek) sees what holds now. */
 	if (!off && h->data) {
 		buf_reset(&h->text);
 		int r = handle_node(h, &n);
@@ -36,4 +57,5 @@ static void text_read(struct handle *h, struct fuse_req *req, size_t size, uint6
 	handle_reply_text(h, req, size, off);
 }
 
-const struct kind kind_text = { .open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = text_open, .read = text_read };
+const struct kind kind_text = { .open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = text_open, .read = text_read,
+			       .stat = text_stat };

@@ -284,9 +284,13 @@ static void upload_release(struct handle *h)
 
 static void upload_stat(const struct node *n, struct stat *st)
 {
+	_cleanup_buf_ struct buf text = { 0 };
 	const struct image *im = images_find(n->fs->en->images, n->ref.path);
-	if (im)
-		st->st_mtim = st->st_ctim = (struct timespec){ .tv_sec = (time_t)(im->imported_ns / 1000000000u) };
+	if (!im)
+		return;
+	if (!show_image(&n->ref, &text))
+		st->st_size = (off_t)text.len;
+	st->st_mtim = st->st_ctim = (struct timespec){ .tv_sec = (time_t)(im->imported_ns / 1000000000u) };
 }
 
 const struct kind kind_image = {

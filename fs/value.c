@@ -15,7 +15,7 @@
 struct value {
 	struct buf text; /* of all writes that held, behind what stood there when it appends */
 	bool replaces;   /* opened with O_TRUNC, or cut to nothing */
-	bool wrote;
+	bool wrote;      /* or tried to */
 	bool rest;       /* text ends in an unfinished line that has not been applied */
 };
 
@@ -131,7 +131,6 @@ static void keep_text(struct job *j)
 	buf_free(&v->text);
 	v->text = j->text;
 	j->text = (struct buf){ 0 };
-	v->wrote = true;
 	v->rest = j->cut;
 }
 
@@ -189,6 +188,7 @@ static void value_write(struct handle *h, struct fuse_req *req, const char *data
 	}
 	struct target t = target_of(&n);
 	bool anew = !t.field || begins_anew(v, t.field);
+	v->wrote = true;
 	if ((anew ? 0 : v->text.len) + size > SPEC_VALUE_MAX) {
 		reply(req, node_refuse(&n, E2BIG, "more than %d bytes", SPEC_VALUE_MAX));
 		return;
@@ -244,7 +244,14 @@ static void value_truncate(struct handle *h, uint64_t size)
 	v->wrote = v->rest = false;
 }
 
+static void value_stat(const struct node *n, struct stat *st)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	if (!get_text(n, &text))
+		st->st_size = (off_t)text.len;
+}
+
 const struct kind kind_setting = {
 	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = value_open, .read = value_read, .write = value_write,
-	.release = value_release, .truncate = value_truncate,
+	.release = value_release, .truncate = value_truncate, .stat = value_stat,
 };

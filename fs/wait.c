@@ -99,8 +99,18 @@ static unsigned wait_ready(struct handle *h)
 	return h->text.len || ask(h) != -EAGAIN ? EPOLLIN : 0;
 }
 
-const struct kind kind_wait = { .open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .read = wait_read, .ready = wait_ready };
-const struct kind kind_exit = { .open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .read = wait_read, .ready = wait_ready };
+/* Nobody knows how long the answer will be. */
+static void wait_stat(const struct node *n, struct stat *st)
+{
+	st->st_size = 1;
+}
+
+const struct kind kind_wait = {
+	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH | OPEN_NOSEEK, .read = wait_read, .ready = wait_ready, .stat = wait_stat,
+};
+const struct kind kind_exit = {
+	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH | OPEN_NOSEEK, .read = wait_read, .ready = wait_ready, .stat = wait_stat,
+};
 
 /* --- changes --- */
 
