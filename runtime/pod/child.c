@@ -7,6 +7,7 @@
 #include "runtime/pod/pod.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -16,11 +17,13 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#define STACK (128 * 1024) /* of the child: what the stages of a launch need */
+
 static void on_pidfd(struct watch *w, uint32_t events)
 {
 	struct child *c = container_of(w, struct child, watch);
 	siginfo_t si = { 0 };
-	if (waitid(P_PIDFD, (id_t)w->fd, &si, WEXITED | WNOHANG) == 0 && !si.si_pid)
+	if (waitid(P_PIDFD, (id_t)w->fd, &si, WEXITED | WNOHANG | __WALL) == 0 && !si.si_pid)
 		return; /* not yet */
 	loop_del(&pod_self.loop, w);
 	close_fd(&w->fd);
@@ -39,30 +42,92 @@ void child_follow_parent(const struct pod *p)
 		_exit(EXIT_START_FAILED);
 }
 
-pid_t child_clone(struct pod *p, struct child *c, uint64_t flags, int into, int ns)
+struct cloning {
+	struct pod *pod;
+	struct clone_args args;
+	int pidfd;
+	long pid; /* or -errno */
+	void (*run)(void *arg);
+	void *arg;
+};
+
+static void do_clone(struct cloning *cl)
 {
-	int pidfd = -1;
-	struct clone_args args = {
-		.flags = flags | CLONE_PIDFD | (into >= 0 ? CLONE_INTO_CGROUP : 0),
-		.pidfd = (uint64_t)(uintptr_t)&pidfd,
-		.exit_signal = SIGCHLD,
+	long pid = syscall(SYS_clone3, &cl->args, sizeof cl->args);
+	if (!pid) {
+		child_follow_parent(cl->pod);
+		cl->run(cl->arg);
+		_exit(0);
+	}
+	cl->pid = pid < 0 ? -errno : pid;
+}
+
+static int in_between(void *arg)
+{
+	do_clone(arg);
+	_exit(0);
+}
+
+/* A PID namespace can be made only by one who lives in the one around it (clone(2), EINVAL). So a process
+ * in between is cloned into ns, as vfork(2) does: it borrows our memory and descriptors, clones the child as its
+ * sibling, and is gone. */
+static void clone_nested(struct cloning *cl)
+{
+	_Alignas(64) char stack[STACK];
+	pid_t between = clone(in_between, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_FILES, cl);
+	if (between < 0)
+		cl->pid = -errno;
+	else
+		while (waitpid(between, NULL, __WALL) < 0 && errno == EINTR)
+			;
+}
+
+/* clone3 counts in the caller's PID namespace, and that was another. */
+static pid_t pid_of(int pidfd)
+{
+	char path[40];
+	_cleanup_buf_ struct buf info = { 0 };
+	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+	read_file_at(AT_FDCWD, path, 4096, &info);
+	const char *pid = strstr(buf_str(&info), "\nPid:\t");
+	return pid ? (pid_t)atoi(pid + 6) : 0;
+}
+
+/* No descriptors or no memory to learn its pid with. */
+static int undo_clone(struct child *c)
+{
+	siginfo_t si;
+	syscall(SYS_pidfd_send_signal, c->watch.fd, SIGKILL, NULL, 0);
+	while (waitid(P_PIDFD, (id_t)c->watch.fd, &si, WEXITED | __WALL) && errno == EINTR)
+		;
+	close_fd(&c->watch.fd);
+	c->pid = 0;
+	return -EMFILE;
+}
+
+int child_clone(struct pod *p, struct child *c, uint64_t flags, int into, int ns, void (*run)(void *), void *arg)
+{
+	struct cloning cl = { .pod = p, .pidfd = -1, .run = run, .arg = arg };
+	bool nested = ns >= 0 && (flags & CLONE_NEWPID);
+	cl.args = (struct clone_args){
+		.flags = flags | CLONE_PIDFD | (into >= 0 ? CLONE_INTO_CGROUP : 0) | (nested ? CLONE_PARENT : 0),
+		.pidfd = (uint64_t)(uintptr_t)&cl.pidfd,
+		.exit_signal = nested ? 0 : SIGCHLD, /* with CLONE_PARENT it is the caller's */
 		.cgroup = into >= 0 ? (uint64_t)into : 0,
 	};
 	if (ns >= 0 && setns(ns, CLONE_NEWPID))
 		return -errno;
-	long pid = syscall(SYS_clone3, &args, sizeof args);
-	int r = pid < 0 ? -errno : 0;
-	if (!pid) {
-		child_follow_parent(p);
-		return 0;
-	}
+	if (nested)
+		clone_nested(&cl);
+	else
+		do_clone(&cl);
 	if (ns >= 0 && setns(p->self, CLONE_NEWPID))
 		abort(); /* our own namespace: it can't be refused, and nothing may be forked in the wrong one */
-	if (r)
-		return r;
-	c->watch = (struct watch){ .fd = pidfd, .fn = on_pidfd };
-	c->pid = (pid_t)pid;
-	return c->pid;
+	if (cl.pid < 0)
+		return (int)cl.pid;
+	c->watch = (struct watch){ .fd = cl.pidfd, .fn = on_pidfd };
+	c->pid = nested ? pid_of(cl.pidfd) : (pid_t)cl.pid;
+	return c->pid > 0 ? 0 : undo_clone(c);
 }
 
 void child_watch(struct pod *p, struct child *c)
@@ -147,20 +212,20 @@ static void job_exited(struct child *c, int code, int sig)
 {
 	struct job *j = container_of(c, struct job, child);
 	struct report rep;
-	if (report_read(j->status.fd, &rep) > 0)
+	if (report_read(j->status, &rep) > 0)
 		j->err = rep.err;
 	else
 		err_set(&j->err, EIO, "helper process ended with %d", sig ? 128 + sig : code);
-	close_fd(&j->status.fd);
+	close_fd(&j->status);
 	job_end(j);
 }
 
-static _Noreturn void job_child(struct job *j, int sock)
+static void job_child(void *arg)
 {
+	struct job *j = arg;
 	struct err e = { 0 };
 	int r = j->run(j->arg, &e);
-	report_send(sock, r, 0, &e, -1);
-	_exit(0);
+	report_send(j->report, r, 0, &e, -1);
 }
 
 /* The report waits in the socket until the child is reaped, so the socket itself is not watched. */
@@ -170,16 +235,15 @@ static int job_spawn(struct job *j)
 	int r = wire_socketpair(sv);
 	if (r)
 		return r;
-	pid_t pid = child_clone(j->pod, &j->child, 0, -1, -1);
-	if (!pid)
-		job_child(j, sv[1]);
-	close(sv[1]);
-	if (pid < 0) {
+	j->report = sv[1];
+	r = child_clone(j->pod, &j->child, 0, -1, -1, job_child, j);
+	close_fd(&j->report);
+	if (r) {
 		close(sv[0]);
-		return (int)pid;
+		return r;
 	}
 	j->child.exited = job_exited;
-	j->status.fd = sv[0];
+	j->status = sv[0];
 	child_watch(j->pod, &j->child);
 	return 0;
 }
@@ -190,7 +254,7 @@ struct job *job_start(struct pod *p, int (*run)(void *, struct err *), void (*do
 	struct err e = { 0 };
 	int r = j ? 0 : -ENOMEM;
 	if (!r) {
-		*j = (struct job){ .next = p->jobs, .pod = p, .status = { .fd = -1 }, .run = run, .done = done, .arg = arg };
+		*j = (struct job){ .next = p->jobs, .pod = p, .status = -1, .report = -1, .run = run, .done = done, .arg = arg };
 		r = job_spawn(j);
 	}
 	if (r) {

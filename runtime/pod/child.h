@@ -21,10 +21,10 @@ struct child {
 	void (*exited)(struct child *c, int code, int signal);
 };
 
-/* Clones with the CLONE_ flags given; into: a cgroup's descriptor or -1; ns: a pidfd whose PID namespace the child is
- * to be in, or -1. 0 in the child, the pid in the parent, or -errno. The child is told its parent's death by
- * SIGKILL, before it returns. */
-pid_t child_clone(struct pod *p, struct child *c, uint64_t flags, int into, int ns);
+/* Clones with the CLONE_ flags given and calls run in the child, which then ends. into: a cgroup's descriptor or -1;
+ * ns: a pidfd in whose PID namespace the child is to be, or with CLONE_NEWPID its own is to lie; -1: ours. 0 or -errno.
+ * The child dies by SIGKILL with podfs-pod. */
+int child_clone(struct pod *p, struct child *c, uint64_t flags, int into, int ns, void (*run)(void *), void *arg);
 void child_watch(struct pod *p, struct child *c);
 /* By pidfd, so it can't hit a stranger. 0 or -errno; -ESRCH when there is none. */
 int child_signal(const struct child *c, int sig);
@@ -46,7 +46,7 @@ struct job {
 	struct job *next;
 	struct pod *pod;
 	struct child child;
-	struct watch status;
+	int status, report; /* sockets: ours, the child's */
 	struct err err; /* code 0: it went well */
 	int (*run)(void *arg, struct err *e);         /* in the child */
 	void (*done)(void *arg, const struct err *e); /* in the parent; e->code 0: went well */

@@ -203,11 +203,9 @@ static int clone_session(struct session *s, struct container *c, const struct wi
 	_cleanup_close_ int group = cgroup_clone_fd(&l.plan, e);
 	if (group < -1)
 		return group;
-	pid_t pid = child_clone(p, &s->child, 0, group, c->init.watch.fd);
-	if (!pid)
-		launch_session(&l);
-	if (pid < 0)
-		return err_sys(e, -pid, "container %s", c->name);
+	int r = child_clone(p, &s->child, 0, group, c->init.watch.fd, launch_session, &l);
+	if (r)
+		return err_sys(e, -r, "container %s", c->name);
 	s->child.exited = on_exited;
 	s->group = fcntl(s->child.watch.fd, F_DUPFD_CLOEXEC, 3);
 	child_watch(p, &s->child);

@@ -156,22 +156,22 @@ static _Noreturn void run_stages(struct launch *l, const struct stage *stages)
 	_exit(l->exit_code);
 }
 
-void launch_container(struct launch *l)
+void launch_container(void *arg)
 {
 	static const struct stage stages[] = {
 		{ NULL, enter_cgroups }, { "root", launch_root }, { NULL, launch_mounts }, { NULL, be_ordinary },
 		{ "root", launch_pivot }, { NULL, close_host }, { NULL, launch_user }, { NULL, enter_cwd },
 		{ NULL, launch_become }, { NULL, launch_exec }, { 0 },
 	};
-	run_stages(l, stages);
+	run_stages(arg, stages);
 }
 
-void launch_session(struct launch *l)
+void launch_session(void *arg)
 {
 	static const struct stage stages[] = {
 		{ NULL, enter_cgroups }, { NULL, be_ordinary }, { NULL, join_container }, { NULL, launch_user },
 		{ "tty", launch_tty }, { NULL, close_host }, { NULL, enter_cwd }, { NULL, launch_become },
 		{ NULL, launch_exec }, { 0 },
 	};
-	run_stages(l, stages);
+	run_stages(arg, stages);
 }

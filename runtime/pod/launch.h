@@ -23,6 +23,7 @@ struct launch {
 	unsigned rows, cols;
 
 	/* made on the way */
+	int dir;              /* STATE/pods/UID in the new mount namespace */
 	int root;             /* O_PATH */
 	int give;             /* sent with the report: the root or the terminal's master */
 	int exit_code;        /* of a failure */
@@ -32,8 +33,9 @@ struct launch {
 	char *home;
 };
 
-_Noreturn void launch_container(struct launch *l);
-_Noreturn void launch_session(struct launch *l);
+/* Of a struct launch, in the child; they do not return. */
+void launch_container(void *arg);
+void launch_session(void *arg);
 
 /* Stages: 0 or -errno and the sentence. */
 int launch_root(struct launch *l, struct err *e);    /* launch_root.c: mount namespace and overlay */

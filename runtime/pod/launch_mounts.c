@@ -39,6 +39,18 @@ static int clone_of(int at, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Of a device of the host: it can be used, but its mode and owner are not the container's to change. */
+static int clone_device(int at, const char *path)
+{
+	struct mount_attr ro = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
+	int fd = clone_of(at, path);
+	if (fd < 0 || !mount_setattr(fd, "", AT_EMPTY_PATH, &ro, sizeof ro))
+		return fd;
+	int r = -errno;
+	close(fd);
+	return r;
+}
+
 static int attach(int what, int where)
 {
 	return move_mount(what, "", where, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) ? -errno : 0;
@@ -105,7 +117,7 @@ static int mask_path(struct mask *m, int fs, const char *path)
 		return -errno;
 	if (S_ISDIR(st.st_mode))
 		return mask_folder(m, where);
-	_cleanup_close_ int null = clone_of(m->null, "");
+	_cleanup_close_ int null = clone_device(m->null, "");
 	return null < 0 ? null : attach(null, where);
 }
 
@@ -156,7 +168,7 @@ static int device(int dev, const char *name)
 {
 	char host[32];
 	snprintf(host, sizeof host, "/dev/%s", name);
-	_cleanup_close_ int node = clone_of(AT_FDCWD, host);
+	_cleanup_close_ int node = clone_device(AT_FDCWD, host);
 	_cleanup_close_ int where = openat(dev, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (node < 0 || where < 0)
 		return node < 0 ? node : -errno;
@@ -208,7 +220,7 @@ static int mount_etc(struct launch *l, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		char path[32];
 		snprintf(path, sizeof path, "/etc/%s", names[i]);
-		_cleanup_close_ int file = clone_of(l->pod->dir_fd, path + 1);
+		_cleanup_close_ int file = clone_of(l->dir, path + 1);
 		int r = attach_beneath(l, file, path, false);
 		if (r)
 			return err_sys(e, -r, "%s", path);

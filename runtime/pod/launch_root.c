@@ -29,7 +29,11 @@ static int new_namespace(struct launch *l, struct err *e)
 	if (setns(l->pod->self, CLONE_NEWNS) || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return err_sys(e, errno, "mount namespace");
 	l->shm = shm;
-	return 0;
+	/* By path: podfs-pod's own descriptor leads into the host's mount namespace, and mounts of that can't be used here. */
+	char path[PATH_MAX];
+	snprintf(path, sizeof path, "%s/pods/%s", l->pod->state, l->pod->uid);
+	l->dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return l->dir < 0 ? err_sys(e, errno, "%s", path) : 0;
 }
 
 static int make_dir(int at, const char *name)
@@ -79,7 +83,7 @@ static int like_top(int upper, const struct stat *top, struct err *e)
 
 static int make_run(struct launch *l, char name[16], struct buf *options, const struct stat *top, struct err *e)
 {
-	int all = make_dir(l->pod->dir_fd, "c");
+	int all = make_dir(l->dir, "c");
 	int mine = all < 0 ? all : make_dir(all, l->container);
 	snprintf(name, 16, "%u", l->run);
 	if (mine >= 0 && mkdirat(mine, name, 0700))

@@ -77,14 +77,14 @@ static void keep_small(void)
 	mallopt(M_TOP_PAD, 0);
 }
 
-static int open_folders(struct pod *p, const char *state, const char *run, struct err *e)
+static int open_folders(struct pod *p, const char *run, struct err *e)
 {
-	int s = open(state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int s = open(p->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s >= 0 && mkdirat(s, "pods", 0700) && errno != EEXIST)
-		return err_sys(e, errno, "%s/pods", state);
+		return err_sys(e, errno, "%s/pods", p->state);
 	p->pods_fd = s < 0 ? -1 : openat(s, "pods", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->pods_fd < 0)
-		return err_sys(e, errno, "%s/pods", state);
+		return err_sys(e, errno, "%s/pods", p->state);
 	close(s);
 	p->run_fd = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (p->run_fd < 0)
@@ -111,7 +111,7 @@ static int begin(struct pod *p, char **arg, int sock, struct err *e)
 		r = link_open(p, sock);
 	if (r)
 		return err_sys(e, -r, "event loop");
-	r = open_folders(p, arg[2], arg[3], e);
+	r = open_folders(p, arg[3], e);
 	return r ? r : link_listen(p, e);
 }
 
@@ -138,6 +138,7 @@ int main(int argc, char **argv)
 		return usage();
 	p->uid = arg[0];
 	p->name = arg[1];
+	p->state = arg[2];
 	if (begin(p, arg, sock, &e))
 		return refuse(p, &e);
 	int r = loop_run(&p->loop);

@@ -121,7 +121,7 @@ struct link {
 
 struct pod {
 	struct loop loop;
-	const char *uid, *name;
+	const char *uid, *name, *state;
 	char hostname[65];
 	bool remove_only, standing, share_pid;
 	bool leaving, told_gone;

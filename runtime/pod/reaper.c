@@ -45,8 +45,9 @@ static int live_in_shm(void)
 }
 
 /* With SIGCHLD ignored the kernel reaps for us (wait(2), notes): nothing ever wakes this process. */
-static _Noreturn void reap(int sock)
+static void reap(void *arg)
 {
+	int sock = *(int *)arg;
 	struct err e = { 0 };
 	prctl(PR_SET_NAME, "podfs-reaper");
 	signal(SIGCHLD, SIG_IGN);
@@ -57,7 +58,6 @@ static _Noreturn void reap(int sock)
 	close_all_but(NULL, 0);
 	while (!r)
 		pause();
-	_exit(1);
 }
 
 static void on_reaper_gone(struct child *c UNUSED, int code, int sig)
@@ -87,11 +87,9 @@ int reaper_need(struct pod *p, struct err *e)
 	if (r)
 		return err_sys(e, -r, "reaper: socket");
 	_cleanup_close_ int mine = sv[0], its = sv[1];
-	pid_t pid = child_clone(p, &p->reaper, CLONE_NEWPID | CLONE_NEWNS, -1, -1);
-	if (!pid)
-		reap(its);
-	if (pid < 0)
-		return err_sys(e, -pid, "reaper");
+	r = child_clone(p, &p->reaper, CLONE_NEWPID | CLONE_NEWNS, -1, -1, reap, &its);
+	if (r)
+		return err_sys(e, -r, "reaper");
 	p->reaper.exited = on_reaper_gone;
 	child_watch(p, &p->reaper);
 	close_fd(&its);

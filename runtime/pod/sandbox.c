@@ -148,8 +148,16 @@ struct recording {
 	const char *text;
 	size_t len;
 	struct child child;
-	int sock;
+	int sock, report;
 };
+
+static void write_record(void *arg)
+{
+	struct recording *rec = arg;
+	struct err e = { 0 };
+	int r = record_put(rec->dir_fd, rec->text, rec->len, &e);
+	report_send(rec->report, r, 0, &e, -1);
+}
 
 static void record_start(struct pod *p, struct recording *rec)
 {
@@ -157,16 +165,11 @@ static void record_start(struct pod *p, struct recording *rec)
 	rec->sock = -1;
 	if (wire_socketpair(sv))
 		return;
-	pid_t pid = child_clone(p, &rec->child, 0, -1, -1);
-	if (!pid) {
-		struct err e = { 0 };
-		report_send(sv[1], record_put(rec->dir_fd, rec->text, rec->len, &e), 0, &e, -1);
-		_exit(0);
-	}
-	close(sv[1]);
 	rec->sock = sv[0];
-	if (pid < 0)
+	rec->report = sv[1];
+	if (child_clone(p, &rec->child, 0, -1, -1, write_record, rec))
 		close_fd(&rec->sock);
+	close_fd(&rec->report);
 }
 
 static int record_finish(struct recording *rec, struct err *e)

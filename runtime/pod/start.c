@@ -114,11 +114,9 @@ static int clone_container(struct container *c, int report, const int out[2], st
 		return group;
 	c->shared_pid = p->share_pid;
 	c->oom_before = cgroup_oom_kills(c->plan);
-	pid_t pid = child_clone(p, &c->init, c->shared_pid ? 0 : CLONE_NEWPID, group, p->reaper.watch.fd);
-	if (!pid)
-		launch_container(&l);
-	if (pid < 0)
-		return err_sys(e, -pid, "clone");
+	int r = child_clone(p, &c->init, c->shared_pid ? 0 : CLONE_NEWPID, group, p->reaper.watch.fd, launch_container, &l);
+	if (r)
+		return err_sys(e, -r, "clone");
 	c->init.exited = on_exited;
 	child_watch(p, &c->init);
 	return 0;
