@@ -263,11 +263,13 @@ reason() {
 }
 
 @test 'hostile and broken archives: one line of reason, nothing left, nothing outside' {
-	local name limit code words
-	for name in $("$images/hostile" -l); do
-		limit=10485760
+	local archive name limit code words
+	mkdir "$BATS_TEST_TMPDIR/hostile"
+	"$images/hostile" -a "$BATS_TEST_TMPDIR/hostile"
+	for archive in "$BATS_TEST_TMPDIR"/hostile/*; do
+		name=${archive##*/} limit=10485760
 		[ "$name" != entries ] || limit=$max
-		made "$name" "$limit"
+		run import h "$archive" "$limit"
 		echo "$name: $output"
 		[ "$status" = 1 ]
 		[ "${#lines[@]}" = 1 ]
