@@ -240,7 +240,7 @@ ended_sleep() { ! pgrep -fx 'sleep 4244' >/dev/null; }
 
 @test "exec of many at once, each with its own answer" {
 	pod
-	local i
+	local i pids=()
 	for i in $(seq 1 30); do
 		(
 			s=$P/web/exec/m$i
@@ -248,8 +248,9 @@ ended_sleep() { ! pgrep -fx 'sleep 4244' >/dev/null; }
 			echo "sh -c 'echo $i; exit $i'" >"$s/cmd"
 			[ "$(timeout 20 cat "$s/out")" = "$i" ] && [ "$(timeout 20 cat "$s/exit")" = "$i" ] && rmdir "$s" && touch "$T/ok$i"
 		) &
+		pids+=($!)
 	done
-	wait
+	wait_for "${pids[@]}"
 	[ "$(find "$T" -name 'ok*' | wc -l)" -eq 30 ]
 	[ -z "$(find "$P/web/exec" -mindepth 1 -type d)" ]
 }

@@ -66,7 +66,7 @@ reading() { grep -qs '^State:[[:space:]]*[SD]' "/proc/$1/status"; }
 @test "a refused value fails echo in every shell" {
 	mkdir "$P/web"
 	while read -r sh; do
-		run -1 $sh -c "set -e; echo soon > '$P/web/grace'; echo went on" </dev/null || run ! $sh -c "set -e; echo soon > '$P/web/grace'; echo went on"
+		run ! $sh -c "set -e; echo soon > '$P/web/grace'; echo went on" </dev/null
 		[[ $output != *"went on"* ]]
 	done < <(shells)
 	is 30 "$P/web/grace"
@@ -245,5 +245,6 @@ reading() { grep -qs '^State:[[:space:]]*[SD]' "/proc/$1/status"; }
 	END
 	cc -o "$T/map" "$T/map.c"
 	[ "$("$T/map" "$P/web/logs/web")" = hello ]
-	run -1 "$T/map" "$P/web/status"
+	# of a file made when it is read there is nothing to map: ENODEV, or on newer kernels SIGBUS
+	run ! "$T/map" "$P/web/status"
 }

@@ -204,9 +204,12 @@ archive() {
 }
 
 @test "two imports at once" {
+	local one two
 	cp "$IMAGES/busybox.tar" "$P/$images/one" &
+	one=$!
 	cp "$IMAGES/busybox-zstd.tar" "$P/$images/two" &
+	two=$!
 	cp "$IMAGES/config.tar" "$P/$images/three"
-	wait
+	wait_for $one $two
 	[ "$(ls "$P/$images" | paste -sd' ')" = 'one three two' ]
 }

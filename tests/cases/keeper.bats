@@ -58,7 +58,8 @@ setup() { new_instance; }
 	within 10 test -d "$P/.node"
 	umount "$P"
 	wait $pid
-	"$podfs" -f -o "$(options)" "$P" 2>"$T/err" &
+	# what a shell without job control starts in the background ignores ^C
+	env --default-signal=INT "$podfs" -f -o "$(options)" "$P" 2>"$T/err" &
 	pid=$!
 	within 10 test -d "$P/.node"
 	kill -INT $pid
@@ -149,9 +150,10 @@ no_keeper() { ended_or_zombie "$(keeper_pid)"; }
 	rmdir "$P/web"
 	is Pending "$T/p2/web/status"
 	rmdir "$T/p2/web"
-	within 5 test -z "$(cat "$T/p2/.node/leaving")"
+	within 5 second_is_empty
 	umount "$T/p2"
 }
+second_is_empty() { [ -z "$(cat "$T/p2/.node/leaving")" ]; }
 
 @test "what is wrong is one line, and leaves no mount and no process" {
 	local bad
@@ -213,7 +215,8 @@ no_keeper() { ended_or_zombie "$(keeper_pid)"; }
 	local pair
 	for pair in 'nosuchkey = 1' 'grace = soon' 'restart = Perhaps' 'max_pods' '[nosection]'; do
 		printf '[node]\nmax_pods = 3\n%s\n' "$pair" >"$T/bad.conf"
-		run -1 timeout 30 "$podfs" -o "$(options "config=$T/bad.conf")" "$P" || run -2 timeout 30 "$podfs" -o "$(options "config=$T/bad.conf")" "$P"
+		run timeout 30 "$podfs" -o "$(options "config=$T/bad.conf")" "$P"
+		[ "$status" -eq 1 ] || [ "$status" -eq 2 ]
 		[[ $output == *"$T/bad.conf:"[34]:* ]] || { echo "$pair: $output"; return 1; }
 		[ "${#lines[@]}" -eq 1 ]
 	done
@@ -221,10 +224,10 @@ no_keeper() { ended_or_zombie "$(keeper_pid)"; }
 }
 
 @test "a config of long lines loses nothing" {
-	printf '[node]\nusers = root%s nobody\n' "$(printf ' user%d' $(seq 1 400))" >"$T/podfs.conf"
+	printf '[node]\nusers = root%s nobody\n' "$(printf ' 1000%d' $(seq 1 400))" >"$T/podfs.conf"
 	run timeout 30 "$podfs" -o "$(options "config=$T/podfs.conf")" "$P"
 	if [ "$status" -eq 0 ]; then
-		has '^users *= *root user1 .*user400 nobody$' "$P/.node/config"
+		has '^users *= *root 10001 .*1000400 nobody$' "$P/.node/config"
 	else
 		[[ $output == *"$T/podfs.conf:2:"* ]]
 	fi

@@ -40,11 +40,10 @@ mount_podfs() { timeout 30 "$podfs" -o "$(options "${1:-}")" "$P"; }
 
 # The processes of this instance: keeper, server, podfs-pod. Containers are their children.
 instance_pids() {
-	local p
-	for p in /proc/[0-9]*; do
-		[ "${p#/proc/}" != $$ ] || continue
-		tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -qF "$T/" && echo "${p#/proc/}"
-	done 2>/dev/null | grep -vx "$BASHPID"
+	# with NULs the files are binary: grep names them once; not the grep itself
+	grep -lF "$T/" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3 | while read -r p; do
+		[ "$(cat "/proc/$p/comm" 2>/dev/null)" != grep ] && [ -e "/proc/$p" ] && echo "$p"
+	done
 }
 keeper_pid() { sed 's/ .*//;q' "$T/state/lock"; }
 server_pid() { pgrep -P "$(keeper_pid)" -x podfs-server; }
@@ -57,6 +56,12 @@ unmount_podfs() {
 	keeper=$(keeper_pid)
 	umount "$P" || return 1
 	gone "$keeper"
+}
+# wait_for PID…: not a bare wait, which would wait for what bats itself has in the background.
+wait_for() {
+	local p bad=0
+	for p; do wait "$p" || bad=1; done
+	return $bad
 }
 # gone PID: waits until it has ended (a zombie of nobody has).
 gone() { within 10 ended_or_zombie "$1"; }

@@ -132,12 +132,13 @@ twice() { [ "$(grep -cx up "$T/followed")" -eq 2 ]; }
 	command -v less >/dev/null || skip "less is not installed"
 	run_pod web 'sh -c "echo first; until [ -e /go ]; do sleep 0.05; done; echo later; exec sleep 1000"'
 	within 5 grep -qx first "$P/web/$log"
+	local pager
 	timeout 20 script -qfec "less +F '$P/web/$log'" "$T/screen" </dev/null >/dev/null 2>&1 &
+	pager=$!
 	within 10 grep -q first "$T/screen"
 	touch "$P/web/containers/web/root/go"
 	within 10 grep -q later "$T/screen"
-	kill %1 2>/dev/null || true
-	wait
+	kill $pager
 }
 
 @test "a reader of a log that does not grow ends; wc, grep, awk, head agree" {

@@ -110,13 +110,16 @@ readers_die_of() {
 @test "300 waiting readers die of SIGKILL, the server unmoved" { readers_die_of KILL; }
 
 @test "many waiters of one pod all get their answer" {
-	run_pod web 'sh -c "read x; exit 7"' || true
+	import busybox
 	mkdir "$P/w2"
 	echo 'sh -c "trap \"exit 7\" TERM; while :; do sleep 100 & wait; done"' >"$P/w2/command"
 	echo busybox >"$P/w2/image"
-	local i
-	for ((i = 0; i < 50; i++)); do timeout 20 cat "$P/w2/wait/ended" >"$T/got$i" & done
+	local i pids=()
+	for ((i = 0; i < 50; i++)); do
+		timeout 20 cat "$P/w2/wait/ended" >"$T/got$i" &
+		pids+=($!)
+	done
 	echo stop >"$P/w2/ctl"
-	wait
+	wait_for "${pids[@]}"
 	[ "$(cat "$T"/got* | sort | uniq -c | tr -s ' ')" = ' 50 7' ]
 }

@@ -35,11 +35,12 @@ said() { tail -n 1 "$2" | grep -qiE -- "$1" || { echo "the last line of $2 is:";
 }
 
 @test "two mkdir of one name: one of them makes it" {
-	local i made=0
+	local i made=0 pids=()
 	for i in 1 2 3 4 5 6 7 8; do
 		mkdir "$P/web" 2>"$T/e$i" && touch "$T/made$i" &
+		pids+=($!)
 	done
-	wait $(jobs -p) || true
+	wait_for "${pids[@]}" || true
 	for i in "$T"/made*; do made=$((made + 1)); done
 	[ "$made" -eq 1 ]
 	[ "$(cat "$T"/e? | grep -c 'File exists')" -eq 7 ]
@@ -105,14 +106,12 @@ said() { tail -n 1 "$2" | grep -qiE -- "$1" || { echo "the last line of $2 is:";
 
 @test "a user or folder that the image lacks" {
 	import busybox
-	mkdir "$P/web"
-	echo nosuchuser >"$P/web/containers/web/user" 2>/dev/null || {
-		mkdir "$P/web/containers/web"
-		echo nosuchuser >"$P/web/containers/web/user"
-	}
+	mkdir "$P/web" "$P/web/containers/web"
+	echo nosuchuser >"$P/web/containers/web/user"
 	echo true >"$P/web/command"
-	refused '' "$P/web/image" busybox
+	refused 'nvalid argument' "$P/web/containers/web/image" busybox
 	said 'nosuchuser' "$P/web/containers/web/error"
+	is 128 "$P/web/wait/ended"
 	refused 'nvalid argument' "$P/web/containers/web/workdir" 'relative/path'
 	refused 'nvalid argument' "$P/web/containers/web/env" '=x'
 	refused 'nvalid argument' "$P/web/containers/web/env" 'NOVALUE'

@@ -70,18 +70,22 @@ load lib
 @test "wait/: running, ready, ended" {
 	mkdir "$P/web"
 	import busybox
+	local running ready ended
 	timeout 20 cat "$P/web/wait/running" >"$T/r" &
+	running=$!
 	timeout 20 cat "$P/web/wait/ready" >"$T/y" &
+	ready=$!
 	timeout 20 cat "$P/web/wait/ended" >"$T/e" &
+	ended=$!
 	echo "$forever" >"$P/web/command"
 	echo busybox >"$P/web/image"
-	wait %1 %2
+	wait_for $running $ready
 	run -124 timeout 0.3 cat "$P/web/wait/ended"
 	echo kill >"$P/web/ctl"
-	wait %3
+	wait_for $ended
 	is 137 "$T/e"
-	# what can hold no more fails
-	run -1 timeout 5 cat "$P/web/wait/running"
+	# nobody waits for what has been
+	timeout 5 cat "$P/web/wait/running" >"$T/r" || [ $? -ne 124 ]
 }
 
 @test "wait/ended of a pod: 0 if all ended with 0, else the first that did not" {

@@ -52,12 +52,13 @@ as() { # USER COMMAND…
 
 @test "a user's own pod; two users at once" {
 	import busybox
-	local u
+	local u pids=()
 	for u in nobody daemon; do
 		as $u mkdir "$P/of-$u"
 		as $u sh -c "echo '$forever' > '$P/of-$u/command'; echo busybox > '$P/of-$u/image'" &
+		pids+=($!)
 	done
-	wait
+	wait_for "${pids[@]}"
 	for u in nobody daemon; do
 		is Running "$P/of-$u/status"
 		[ "$(as $u sh -c "echo id -u > '$P/of-$u/exec/of-$u'; cat '$P/of-$u/exec/of-$u'")" = 0 ]
