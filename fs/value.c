@@ -140,6 +140,15 @@ static bool may_be_cut(const struct job *j)
 	return !j->cut && j->len && !(j->len % 1024) && j->text.len && j->text.data[j->text.len - 1] != '\n';
 }
 
+/* A shorthand's stands in both: where it was written, and where the setting is. */
+static void refused(const struct node *n, const struct err *e)
+{
+	struct target t = target_of(n);
+	node_refused(n, e);
+	if (n->row->arg == SHORTHAND && t.c)
+		engine_refused(n->fs->en, t.pod, t.c, n->row->name, e);
+}
+
 static bool set_answer(struct job *j, struct fuse_req *req, int r, const struct err *e)
 {
 	struct node n;
@@ -159,7 +168,7 @@ static bool set_answer(struct job *j, struct fuse_req *req, int r, const struct 
 		r = 0;
 	}
 	if (r < 0 && !g)
-		node_refused(&n, e);
+		refused(&n, e);
 	if (!r && req)
 		keep_text(j);
 	if (req && r < 0)
