@@ -71,7 +71,7 @@ static int in_between(void *arg)
 /* A PID namespace can be made only by one who lives in the one around it (clone(2), EINVAL). So a process
  * in between is cloned into ns, as vfork(2) does: it borrows our memory and descriptors, clones the child as its
  * sibling, and is gone. */
-static void clone_nested(struct cloning *cl)
+static __attribute__((noinline)) void clone_nested(struct cloning *cl)
 {
 	_Alignas(64) char stack[STACK];
 	pid_t between = clone(in_between, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_FILES, cl);

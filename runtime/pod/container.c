@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define SWEEP_MS 10
 #define SWEEPS_MAX 1000 /* ten seconds: a killed process that does not end in that time hangs in the kernel */
@@ -122,13 +123,31 @@ void container_tell(struct container *c)
 
 struct trees {
 	struct pod *pod;
+	const char *name; /* valid in the child */
+	unsigned next;    /* the run whose folders are made; 0: none */
 	char path[2][sizeof((struct container *)0)->name + 32];
 };
+
+/* The folders of a run: made before it is asked for, because three mkdir(2) on a disk take a tenth of a start. */
+static void make_run(int dir_fd, const char *name, unsigned run)
+{
+	char path[sizeof((struct container *)0)->name + 40];
+	static const char *const parts[] = { "", "/upper", "/work" };
+	snprintf(path, sizeof path, "c/%s", name);
+	mkdirat(dir_fd, "c", 0700);
+	mkdirat(dir_fd, path, 0700);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		snprintf(path, sizeof path, "c/%s/%u%s", name, run, parts[i]);
+		mkdirat(dir_fd, path, 0700);
+	}
+}
 
 static int remove_trees(void *arg, struct err *e)
 {
 	const struct trees *t = arg;
 	int result = 0;
+	if (t->next)
+		make_run(t->pod->dir_fd, t->name, t->next);
 	for (int i = 0; i < 2; i++) {
 		int r = *t->path[i] ? remove_tree_at(t->pod->dir_fd, t->path[i]) : 0;
 		if (r && !result)
@@ -146,21 +165,27 @@ static void trees_removed(void *arg, const struct err *e)
 }
 
 /* The child inherits our descriptor of the root: the last of it ends there, because taking a large overlay's
- * dentries apart takes time that the loop does not have. */
-static void remove_run(struct container *c, unsigned run)
+ * dentries apart takes time that the loop does not have. Failing for want of memory is harmless: what is left goes with the
+ * container. */
+static void change_runs(struct container *c, unsigned remove)
 {
 	struct trees *t = calloc(1, sizeof *t);
 	if (!t)
-		return; /* it goes with the container */
-	t->pod = c->pod;
-	snprintf(t->path[0], sizeof t->path[0], "c/%s/%u", c->name, run);
+		return;
+	*t = (struct trees){ .pod = c->pod, .name = c->name, .next = c->run + 1 };
+	if (remove)
+		snprintf(t->path[0], sizeof t->path[0], "c/%s/%u", c->name, remove);
 	job_start(c->pod, remove_trees, trees_removed, t);
+}
+
+void container_prepare(struct container *c)
+{
+	change_runs(c, 0);
 }
 
 void container_new_root(struct container *c, int fd)
 {
-	if (c->root_run)
-		remove_run(c, c->root_run);
+	change_runs(c, c->root_run);
 	close_fd(&c->root_fd);
 	c->root_fd = fd;
 	c->root_run = c->run;
@@ -169,7 +194,7 @@ void container_new_root(struct container *c, int fd)
 void container_failed_run(struct container *c)
 {
 	if (c->root_run != c->run)
-		remove_run(c, c->run);
+		change_runs(c, c->run);
 }
 
 /* --- the end of a dropped one --- */

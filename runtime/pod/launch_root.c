@@ -69,6 +69,12 @@ static int open_layers(struct launch *l, struct buf *options, struct stat *top, 
 	}
 	if (!plan_nth(&l->plan, K_LAYER, 0))
 		return err_set(e, EINVAL, "the image has no layers");
+	/* Without it nothing is missing but time: what the image lacks is made in the upper layer. */
+	char skeleton[PATH_MAX];
+	snprintf(skeleton, sizeof skeleton, "%s/" SKELETON, l->pod->state);
+	int fd = open(skeleton, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0)
+		buf_printf(options, ":%d", fd);
 	return 0;
 }
 
@@ -86,9 +92,7 @@ static int make_run(struct launch *l, char name[16], struct buf *options, const 
 	int all = make_dir(l->dir, "c");
 	int mine = all < 0 ? all : make_dir(all, l->container);
 	snprintf(name, 16, "%u", l->run);
-	if (mine >= 0 && mkdirat(mine, name, 0700))
-		mine = -errno;
-	int run = mine < 0 ? mine : openat(mine, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int run = mine < 0 ? mine : make_dir(mine, name);
 	int upper = run < 0 ? run : make_dir(run, "upper");
 	int work = upper < 0 ? upper : make_dir(run, "work");
 	if (work < 0)

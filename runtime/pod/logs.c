@@ -94,6 +94,7 @@ static void on_output(struct watch *w, uint32_t events UNUSED)
 {
 	struct output *o = container_of(w, struct output, watch);
 	struct container *c = o->container;
+	memory_trim_later(c->pod);
 	pump(o);
 	finish_if_drained(c);
 }

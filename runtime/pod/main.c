@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -68,28 +67,18 @@ static void lower_oom_score(struct pod *p)
 		p->note = "oom_score_adj can't be lowered here: the OOM killer may choose podfs-pod";
 }
 
-/* Small arenas, early trimming: an idle pod keeps nothing of what a busy moment took. */
-static void keep_small(void)
-{
-	mallopt(M_ARENA_MAX, 1);
-	mallopt(M_MMAP_THRESHOLD, 16 * 1024);
-	mallopt(M_TRIM_THRESHOLD, 4 * 1024);
-	mallopt(M_TOP_PAD, 0);
-}
-
 static int open_folders(struct pod *p, const char *run, struct err *e)
 {
-	int s = open(p->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (s >= 0 && mkdirat(s, "pods", 0700) && errno != EEXIST)
+	_cleanup_close_ int s = open(p->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (s < 0 || (mkdirat(s, "pods", 0700) && errno != EEXIST))
 		return err_sys(e, errno, "%s/pods", p->state);
-	p->pods_fd = s < 0 ? -1 : openat(s, "pods", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	p->pods_fd = openat(s, "pods", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->pods_fd < 0)
 		return err_sys(e, errno, "%s/pods", p->state);
-	close(s);
 	p->run_fd = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (p->run_fd < 0)
 		return err_sys(e, errno, "%s", run);
-	return p->remove_only ? 0 : sandbox_folder(p, e);
+	return p->remove_only ? 0 : sandbox_folder(p, s, e);
 }
 
 static int begin(struct pod *p, char **arg, int sock, struct err *e)
@@ -98,7 +87,7 @@ static int begin(struct pod *p, char **arg, int sock, struct err *e)
 	if (r)
 		return r;
 	take_signals();
-	keep_small();
+	memory_keep_small();
 	setsid();
 	if (chdir("/"))
 		return err_sys(e, errno, "/");
@@ -128,7 +117,7 @@ int main(int argc, char **argv)
 	struct pod *p = &pod_self;
 	struct err e = { 0 };
 	*p = (struct pod){
-		.pods_fd = -1, .dir_fd = -1, .run_fd = -1, .self = -1, .listener.fd = -1, .reaper.watch.fd = -1, .link.number = 1,
+		.pods_fd = -1, .dir_fd = -1, .run_fd = -1, .self = -1, .listener.fd = -1, .reaper.watch.fd = -1, .reaper_sock = -1, .link.number = 1,
 		.link.watch.fd = -1, .remove_only = argc > 1 && !strcmp(argv[1], "-remove"),
 		.policy = { .grace_s = 30, .base_ms = 10000, .cap_ms = 300000, .reset_ms = 600000 },
 	};

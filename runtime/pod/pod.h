@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 #define CGROUP_DIRS_MAX 16 /* v1: as many hierarchies as can be */
+#define SKELETON "skeleton" /* in STATE: the lowest layer of every root, with what is mounted upon: /proc, /etc/hosts … */
 #define EXIT_NOT_FOUND 127 /* POSIX shell, 2.8.2: exit status for commands */
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_START_FAILED 128 /* kubelet's StartError */
@@ -117,6 +118,7 @@ struct link {
 	uint32_t number;      /* grows with each server */
 	struct queued *queue, **queue_tail;
 	size_t queued;
+	void *mem;            /* of the request being handled; NULL: none */
 };
 
 struct pod {
@@ -139,6 +141,8 @@ struct pod {
 	struct link link;
 	struct watch listener;
 	struct child reaper;
+	int reaper_sock;      /* its report is still to come; -1: it stands, or there is none */
+	struct timer idle;    /* gives back memory that only a busy moment needed */
 	struct container *containers;
 	struct session *sessions;
 	struct job *jobs;
@@ -164,16 +168,24 @@ void link_reply_fds(struct pod *p, struct asker *a, const int *fds, int n);
 void link_event(struct pod *p, enum wire_op op, const char *container, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* --- memory.c --- */
+void memory_keep_small(void);
+void memory_trim_later(struct pod *p);
+/* Gives back all but what is executed: for a process that only waits from here on. */
+_Noreturn void memory_wait_forever(void);
+
 /* --- requests.c: one row an op --- */
 void request_handle(struct pod *p, struct wire_in *in);
 
 /* --- sandbox.c --- */
-int sandbox_folder(struct pod *p, struct err *e); /* opens STATE/pods/UID, made if need be */
+int sandbox_folder(struct pod *p, int state, struct err *e); /* opens STATE/pods/UID, made if need be */
 int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e);
+void sandbox_made(struct pod *p); /* what nobody needs to wait for */
 int sandbox_hostname(struct pod *p, const char *hostname, struct err *e);
 
 /* --- reaper.c --- */
-/* Makes it when there is none. */
+/* Begins to make it when there is none; reaper_need waits until it stands. */
+int reaper_begin(struct pod *p, struct err *e);
 int reaper_need(struct pod *p, struct err *e);
 
 /* --- record.c --- */
@@ -193,6 +205,8 @@ void policy_take(struct policy *po, const struct wire_in *in);
 struct container *container_find(struct pod *p, const char *name);
 struct container *container_new(struct pod *p, const char *name);
 void container_free(struct container *c);
+/* Makes the next run's folders in a child. */
+void container_prepare(struct container *c);
 void container_tell(struct container *c);
 void container_put(const struct container *c, struct wire_out *o);
 /* A run came up: its root takes the place of the one before, whose folder is removed. Takes fd. */

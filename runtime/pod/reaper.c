@@ -1,6 +1,6 @@
 /* The reaper: PID 1 of the pod's PID namespace, and root of its /dev/shm.
  *
- * Made with the pod's first container. Containers' PID namespaces lie inside this one (with `share` pid they
+ * Made when the sandbox stands. Containers' PID namespaces lie inside this one (with `share` pid they
  * are this one), so that whatever a container did to its own parent-death signal (every program that
  * changes its uid clears it), the kernel ends all of them when the reaper ends, and the reaper
  * ends with podfs-pod.
@@ -56,8 +56,10 @@ static void reap(void *arg)
 		err_sys(&e, -r, "/dev/shm");
 	report_send(sock, r, 0, &e, -1);
 	close_all_but(NULL, 0);
-	while (!r)
-		pause();
+	if (pod_self.link.mem)
+		munmap(pod_self.link.mem, WIRE_MAX);
+	if (!r)
+		memory_wait_forever();
 }
 
 static void on_reaper_gone(struct child *c UNUSED, int code, int sig)
@@ -69,16 +71,7 @@ static void on_reaper_gone(struct child *c UNUSED, int code, int sig)
 	leave_step(p);
 }
 
-static int await_ready(int sock, struct err *e)
-{
-	struct report rep;
-	struct pollfd in = { .fd = sock, .events = POLLIN };
-	if (poll(&in, 1, READY_MS) != 1 || report_read(sock, &rep) <= 0)
-		return err_set(e, EIO, "reaper: did not come up");
-	return rep.err.code ? err_set(e, rep.err.code, "reaper: %s", rep.err.text) : 0;
-}
-
-int reaper_need(struct pod *p, struct err *e)
+int reaper_begin(struct pod *p, struct err *e)
 {
 	int sv[2];
 	if (p->reaper.pid)
@@ -86,14 +79,35 @@ int reaper_need(struct pod *p, struct err *e)
 	int r = wire_socketpair(sv);
 	if (r)
 		return err_sys(e, -r, "reaper: socket");
-	_cleanup_close_ int mine = sv[0], its = sv[1];
+	_cleanup_close_ int its = sv[1];
+	close_fd(&p->reaper_sock);
+	p->reaper_sock = sv[0];
 	r = child_clone(p, &p->reaper, CLONE_NEWPID | CLONE_NEWNS, -1, -1, reap, &its);
 	if (r)
 		return err_sys(e, -r, "reaper");
 	p->reaper.exited = on_reaper_gone;
 	child_watch(p, &p->reaper);
-	close_fd(&its);
-	r = await_ready(mine, e);
+	return 0;
+}
+
+static int await_ready(struct pod *p, struct err *e)
+{
+	struct report rep;
+	struct pollfd in = { .fd = p->reaper_sock, .events = POLLIN };
+	if (in.fd < 0)
+		return 0;
+	if (poll(&in, 1, READY_MS) != 1 || report_read(in.fd, &rep) <= 0)
+		return err_set(e, EIO, "reaper: did not come up");
+	close_fd(&p->reaper_sock);
+	return rep.err.code ? err_set(e, rep.err.code, "reaper: %s", rep.err.text) : 0;
+}
+
+int reaper_need(struct pod *p, struct err *e)
+{
+	int r = reaper_begin(p, e);
+	if (r)
+		return r;
+	r = await_ready(p, e);
 	if (r)
 		child_signal(&p->reaper, SIGKILL);
 	return r;

@@ -51,7 +51,9 @@ static int do_sandbox(struct pod *p, struct wire_in *in, struct asker *a, struct
 		return LATER;
 	}
 	tell_ready(p);
-	return 0;
+	link_reply(p, a, 0, NULL);
+	sandbox_made(p);
+	return LATER;
 }
 
 static int do_hello(struct pod *p, struct wire_in *in UNUSED, struct asker *a UNUSED, struct err *e UNUSED)
@@ -171,7 +173,7 @@ static bool good_name(const char *name)
 	return name && *name && *name != '.' && !strchr(name, '/') && strlen(name) < sizeof((struct container *)0)->name;
 }
 
-static int do_add(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+static int do_add(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
 {
 	const char *name = wire_get_str(in, K_NAME);
 	if (!good_name(name))
@@ -188,7 +190,9 @@ static int do_add(struct pod *p, struct wire_in *in, struct asker *a UNUSED, str
 	c->plan = plan;
 	policy_take(&c->policy, in);
 	container_tell(c);
-	return 0;
+	link_reply(p, a, 0, NULL);
+	container_prepare(c);
+	return LATER;
 }
 
 static int do_start(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)

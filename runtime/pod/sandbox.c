@@ -110,8 +110,27 @@ static void put_old_away(struct pod *p)
 	job_start(p, remove_old, old_removed, p);
 }
 
-int sandbox_folder(struct pod *p, struct err *e)
+/* Once a node. A half-made one does no harm: what it lacks is made in each container's upper layer. */
+static void make_skeleton(int state)
 {
+	static const char *const folders[] = { "", "/proc", "/sys", "/dev", "/etc" };
+	static const char *const files[] = { "/hostname", "/hosts", "/resolv.conf" };
+	char path[64];
+	if (!faccessat(state, SKELETON "/etc/resolv.conf", F_OK, 0))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		snprintf(path, sizeof path, SKELETON "%s", folders[i]);
+		mkdirat(state, path, 0755);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		snprintf(path, sizeof path, SKELETON "/etc%s", files[i]);
+		_cleanup_close_ int fd UNUSED = openat(state, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+	}
+}
+
+int sandbox_folder(struct pod *p, int state, struct err *e)
+{
+	make_skeleton(state);
 	if (mkdirat(p->pods_fd, p->uid, 0700) && errno != EEXIST)
 		return err_sys(e, errno, "pods/%s", p->uid);
 	p->dir_fd = openat(p->pods_fd, p->uid, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -206,6 +225,12 @@ int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e)
 	if (r)
 		return r;
 	p->standing = true;
-	put_old_away(p);
 	return 0;
+}
+
+void sandbox_made(struct pod *p)
+{
+	put_old_away(p);
+	reaper_begin(p, NULL); /* failing, it is tried again, and told, when a container starts */
+	memory_trim_later(p);
 }

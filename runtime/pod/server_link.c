@@ -98,7 +98,9 @@ static void on_server(struct watch *w UNUSED, uint32_t events)
 		link_close(p);
 		return;
 	}
+	p->link.mem = mem;
 	receive(p, mem);
+	p->link.mem = NULL;
 	munmap(mem, WIRE_MAX);
 }
 

@@ -137,6 +137,16 @@ static bool has_groups(void)
 	return true;
 }
 
+/* A test that failed leaves its podfs-pod behind, which would outlive us. */
+static pid_t left_running;
+
+static void end_left_running(void)
+{
+	if (left_running > 0)
+		kill(left_running, SIGKILL);
+	left_running = 0;
+}
+
 void rig_spawn(struct rig *r, const char *mode)
 {
 	static const char *program;
@@ -162,6 +172,7 @@ void rig_spawn(struct rig *r, const char *mode)
 	argv[n] = NULL;
 	if (posix_spawn(&r->pid, program, NULL, NULL, argv, &none))
 		die(program);
+	left_running = r->pid;
 	close(theirs);
 	close(sv[1]);
 	r->sock = sv[0];
@@ -172,6 +183,8 @@ void rig_spawn(struct rig *r, const char *mode)
 void rig_open(struct rig *r, bool sandbox)
 {
 	*r = (struct rig){ .sock = -1 };
+	end_left_running();
+	atexit(end_left_running);
 	if (geteuid()) {
 		fprintf(stderr, "needs root\n");
 		exit(77); /* meson: skipped */
@@ -522,6 +535,7 @@ void rig_close(struct rig *r)
 			die("delete");
 	}
 	waitpid(r->pid, &status, 0);
+	left_running = 0;
 	check_nothing_left(r);
 	close_fd(&r->sock);
 	free_seen(r);

@@ -1,0 +1,60 @@
+/* Memory: what podfs-pod does so that a pod costs little.
+ *
+ * Pages once touched stay: the stack of a deep call, a page of the heap. A while after the last busy moment
+ * they are given back.
+ */
+#include "runtime/pod/pod.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#define IDLE_MS 1000
+#define STACK_MAX (512 * 1024) /* below the frame that trims: more than any call here is deep */
+#define PAGE 4096ul
+
+void memory_keep_small(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 16 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 4 * 1024);
+	mallopt(M_TOP_PAD, 0);
+}
+
+/* madvise(2) applies to what is mapped and says ENOMEM for the rest. */
+static void trim_stack(void)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	uintptr_t end = (here - 256) & ~(PAGE - 1); /* the page that this frame ends in stays */
+	madvise((void *)(end - STACK_MAX), STACK_MAX, MADV_DONTNEED);
+}
+
+static void on_idle(struct timer *t UNUSED)
+{
+	malloc_trim(0);
+	trim_stack();
+}
+
+/* Not moved while it is armed: a chatty container costs one trim a second. */
+void memory_trim_later(struct pod *p)
+{
+	p->idle.fn = on_idle;
+	if (!p->idle.at_ns)
+		timer_arm(&p->loop, &p->idle, IDLE_MS);
+}
+
+/* From the first byte of the program to the end of the heap everything goes; text comes back page by page as it is
+ * executed, data would come back as the file has it: so nothing below may use any. syscall(2) does not, unless it
+ * fails. A dynamic program calls it through data: that one (for sanitizers) stays large. */
+void memory_wait_forever(void)
+{
+#ifdef PODFS_STATIC
+	extern const char __executable_start;
+	uintptr_t begin = (uintptr_t)&__executable_start;
+	uintptr_t heap = (uintptr_t)sbrk(0);
+	trim_stack();
+	syscall(SYS_madvise, begin, heap - begin, MADV_DONTNEED);
+#endif
+	for (;;)
+		syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);
+}
