@@ -173,10 +173,10 @@ static int failed_start(const struct container *c, struct err *e)
 static int wait_up(const struct container *c, bool ready, struct err *e)
 {
 	const struct container_status *s = &c->status;
+	if (c->starting)
+		return -EAGAIN; /* what still runs is the run before */
 	if (s->state == C_RUNNING || (s->state == C_PAUSED && !ready))
 		return 0;
-	if (c->starting)
-		return -EAGAIN;
 	if (c->last_error)
 		return failed_start(c, e);
 	if (s->state != C_TERMINATED)
