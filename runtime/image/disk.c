@@ -191,16 +191,22 @@ static int drop_layer(struct disk *d, const char *name, struct err *e)
 	return r ? err_sys(e, -r, "cannot remove layer %s", name) : 0;
 }
 
-static int drop_unused(struct disk *d, const struct strs *used, struct err *e)
+static bool has(const struct strs *l, const char *s)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!strcmp(l->v[i], s))
+			return true;
+	return false;
+}
+
+static int drop_unused(struct disk *d, const struct strs *used, const struct strs *only, struct err *e)
 {
 	_cleanup_dir_ DIR *dir = list(d->layers);
 	if (!dir)
 		return err_sys(e, errno, "cannot list the folder layers");
 	struct dirent *de;
 	while ((de = readdir(dir))) {
-		bool keep = de->d_name[0] == '.';
-		for (size_t i = 0; !keep && i < used->n; i++)
-			keep = !strcmp(used->v[i], de->d_name);
+		bool keep = de->d_name[0] == '.' || has(used, de->d_name) || (only && !has(only, de->d_name));
 		int r = keep ? 0 : drop_layer(d, de->d_name, e);
 		if (r)
 			return r;
@@ -208,12 +214,12 @@ static int drop_unused(struct disk *d, const struct strs *used, struct err *e)
 	return 0;
 }
 
-int disk_collect(struct disk *d, struct err *e)
+int disk_collect(struct disk *d, const struct strs *only, struct err *e)
 {
 	struct strs used = { 0 };
 	int r = layers_in_use(d, &used, e);
 	if (!r)
-		r = drop_unused(d, &used, e);
+		r = drop_unused(d, &used, only, e);
 	strs_free(&used);
 	return r;
 }

@@ -13,6 +13,7 @@
 #define PODFS_IMAGE_DISK_H
 
 #include "runtime/base/err.h"
+#include "runtime/spec/spec.h"
 
 struct disk {
 	int root, lock, layers, refs, tmp;
@@ -38,8 +39,8 @@ void work_close(struct disk *d, struct work *w);
 
 /* Removes the work folders that nobody holds. The exclusive lock is the caller's. */
 int disk_sweep(struct disk *d, struct err *e);
-/* Removes every layer that no record names. The exclusive lock is the caller's. With a record that
- * cannot be read nothing is removed: it might name any of them. */
-int disk_collect(struct disk *d, struct err *e);
+/* Removes layers that no record names: all of them, or those in `only`. The exclusive lock is the caller's.
+ * With a record that cannot be read nothing is removed: it might name any of them. */
+int disk_collect(struct disk *d, const struct strs *only, struct err *e);
 
 #endif

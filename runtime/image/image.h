@@ -53,16 +53,15 @@ void image_show(const struct image *i, struct buf *out);
 
 /* podfs-image is started by the server with posix_spawn:
  *   podfs-image import STATE REFERENCE IMAGE_MAX    archive on stdin, verdict on fd 3
- *   podfs-image remove STATE REFERENCE              verdict on fd 3; also frees layers no other image has
+ *   podfs-image remove STATE REFERENCE              verdict on fd 3; also frees its layers no other image has
  *   podfs-image clean  STATE                        empties tmp/ and removes layers nobody refers to
  * The verdict is one line: `0` or `ERRNO SENTENCE`. Without a verdict it crashed: EIO. It takes the
  * store's lock (disk.h), writes tmp/, checks every digest, then commits by rename.
  *
  * Whether a container uses an image is the server's knowledge: it asks `remove` only if none does. An import
- * over a reference that is there replaces its record and leaves the old layers, which may be in use, to
- * the next `remove` or `clean`; but these free every layer that no record names, so the server runs `clean`
- * only at its start while no container runs, and `remove` only while no container runs on an image that was
- * replaced under it.
+ * over a reference that is there replaces its record and leaves the old layers, which may be in use. `remove`
+ * frees those layers of its image that no other record names; `clean` frees all that no record names, so the
+ * server runs it only at its start, while no container runs.
  *
  * An import reads stdin to its end, padding included; on an error it ends at once, and the writer gets EPIPE. Closing
  * the pipe early is a truncated archive; SIGTERM makes it clean up and say ECANCELED. */

@@ -77,7 +77,8 @@ static bool has(const struct strs *l, const char *s)
 /* What is to be stacked, from the top down: a layer that comes twice counts where it lies highest
  * (overlayfs takes a folder only once, and the lower one adds nothing), and below a layer that
  * hides everything nothing is looked at (overlayfs does not heed an opaque root). */
-static int stack_down(struct disk *d, const struct strs *diff_ids, struct strs *down, uint64_t *size, struct err *e)
+static int stack_down(struct disk *d, struct work *w, const struct strs *diff_ids, struct strs *down, uint64_t *size,
+		      struct err *e)
 {
 	bool hides = false;
 	*size = 0;
@@ -85,7 +86,7 @@ static int stack_down(struct disk *d, const struct strs *diff_ids, struct strs *
 		uint64_t bytes;
 		if (has(down, diff_ids->v[i]))
 			continue;
-		int r = layer_look(d, diff_ids->v[i], &bytes, &hides, e);
+		int r = layer_look(d, w, diff_ids->v[i], &bytes, &hides, e);
 		if (r)
 			return r;
 		if (strs_add(down, diff_ids->v[i], DIGEST_HEX))
@@ -95,10 +96,10 @@ static int stack_down(struct disk *d, const struct strs *diff_ids, struct strs *
 	return 0;
 }
 
-static int fill_layers(struct disk *d, struct chosen *c, struct err *e)
+static int fill_layers(struct disk *d, struct work *w, struct chosen *c, struct err *e)
 {
 	struct strs down = { 0 };
-	int r = stack_down(d, &c->diff_ids, &down, &c->image->size, e);
+	int r = stack_down(d, w, &c->diff_ids, &down, &c->image->size, e);
 	for (size_t i = down.n; !r && i-- > 0;)
 		if (strs_add(&c->image->layers, down.v[i], DIGEST_HEX))
 			r = err_set(e, ENOMEM, "not enough memory");
@@ -106,13 +107,9 @@ static int fill_layers(struct disk *d, struct chosen *c, struct err *e)
 	return r;
 }
 
-static int write_record(struct disk *d, const char *name, const struct image *img, struct err *e)
+static int commit(struct disk *d, const char *name, const struct buf *record, struct err *e)
 {
-	_cleanup_buf_ struct buf text = { 0 };
-	int r = image_record_write(img, &text, e);
-	if (r)
-		return r;
-	r = replace_file_at(d->refs, name, buf_str(&text), text.len, 0600);
+	int r = replace_file_at(d->refs, name, buf_str(record), record->len, 0600);
 	if (!r && fsync(d->refs))
 		r = -errno;
 	return r ? err_sys(e, -r, "cannot write the image record") : 0;
@@ -130,17 +127,20 @@ static int fill_names(struct chosen *c, const char *reference, const struct imag
 static int store_image(struct disk *d, struct work *w, const struct spool *s, struct chosen *c, uint64_t image_max,
 		       const char *name, struct err *e)
 {
+	_cleanup_buf_ struct buf record = { 0 };
 	bool any = false;
 	int r = disk_lock_shared(d, e);
 	if (r)
 		return r;
 	r = unpack_layers(d, w, s, c, image_max, &any, e);
+	if (!r)
+		r = fill_layers(d, w, c, e);
+	if (!r)
+		r = image_record_write(c->image, &record, e);
 	if (!r && any)
 		r = publish_layers(d, w, c, e);
 	if (!r)
-		r = fill_layers(d, c, e);
-	if (!r)
-		r = write_record(d, name, c->image, e);
+		r = commit(d, name, &record, e);
 	disk_unlock(d);
 	return r;
 }
@@ -170,17 +170,21 @@ int image_import(struct disk *d, int fd, const char *reference, uint64_t image_m
 	return r;
 }
 
+/* Frees its own layers only: others that no record names may be those of an image that was replaced, and
+ * still be in use. A record that cannot be read goes too, without its layers. */
 static int remove_locked(struct disk *d, const char *name, const char *reference, struct err *e)
 {
-	if (unlinkat(d->refs, name, 0)) {
-		if (errno == ENOENT)
-			return err_set(e, ENOENT, "%s is not on this node", reference);
-		return err_sys(e, errno, "cannot remove %s", reference);
-	}
-	if (fsync(d->refs))
-		return err_sys(e, errno, "cannot remove %s", reference);
-	int r = disk_collect(d, e);
-	return r ? err_prefix(e, "%s is removed, but not its layers", reference) : 0;
+	struct image *img = NULL;
+	int r = record_load(d->refs, name, &img, NULL);
+	if (r == -ENOENT)
+		return err_set(e, ENOENT, "%s is not on this node", reference);
+	r = 0;
+	if (unlinkat(d->refs, name, 0) || fsync(d->refs))
+		r = err_sys(e, errno, "cannot remove %s", reference);
+	else if (img && disk_collect(d, &img->layers, e))
+		r = err_prefix(e, "%s is removed, but not its layers", reference);
+	image_free(img);
+	return r;
 }
 
 int image_remove(struct disk *d, const char *reference, struct err *e)
@@ -204,7 +208,7 @@ int image_clean(struct disk *d, struct err *e)
 		return r;
 	r = disk_sweep(d, e);
 	if (!r)
-		r = disk_collect(d, e);
+		r = disk_collect(d, NULL, e);
 	disk_unlock(d);
 	return r;
 }

@@ -82,9 +82,12 @@ int layer_publish(struct disk *d, struct work *w, const char *diff_id, struct er
 	return err_sys(e, errno, "cannot store layer %s", diff_id);
 }
 
-int layer_look(struct disk *d, const char *diff_id, uint64_t *size, bool *hides_below, struct err *e)
+int layer_look(struct disk *d, struct work *w, const char *diff_id, uint64_t *size, bool *hides_below, struct err *e)
 {
-	_cleanup_close_ int fd = openat(d->layers, diff_id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	_cleanup_close_ int fd = openat(w->fd, diff_id, flags);
+	if (fd < 0)
+		fd = openat(d->layers, diff_id, flags);
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open layer %s", diff_id);
 	char digits[24] = "", opaque;

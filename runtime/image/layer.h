@@ -21,7 +21,7 @@ int layer_unpack(struct disk *d, struct work *w, const struct spool *s, const st
 		 const char *diff_id, struct layer_budget *budget, struct err *e);
 /* Moves it from the work folder into the store; whoever was first is left there. */
 int layer_publish(struct disk *d, struct work *w, const char *diff_id, struct err *e);
-/* Of a layer in the store: its uncompressed bytes, and whether it hides all layers below. */
-int layer_look(struct disk *d, const char *diff_id, uint64_t *size, bool *hides_below, struct err *e);
+/* Of a layer in the store or the work folder: its uncompressed bytes, and whether it hides all below. */
+int layer_look(struct disk *d, struct work *w, const char *diff_id, uint64_t *size, bool *hides_below, struct err *e);
 
 #endif
