@@ -22,11 +22,8 @@ struct seg *log_seg_ref(struct seg *s)
 
 void log_seg_unref(struct seg *s)
 {
-	if (--s->refs)
-		return;
-	close_fd(&s->fd);
-	close_fd(&s->ifd);
-	free(s);
+	if (!--s->refs)
+		free(s);
 }
 
 static int open_at(int dirfd, uint64_t start, bool index)
@@ -37,48 +34,79 @@ static int open_at(int dirfd, uint64_t start, bool index)
 	return fd < 0 ? -errno : fd;
 }
 
+int log_seg_use(struct seg *s)
+{
+	if (s->users++)
+		return 0;
+	int r = s->fd = open_at(s->dirfd, s->head.start, false);
+	if (r >= 0)
+		r = s->ifd = open_at(s->dirfd, s->head.start, true);
+	if (r >= 0)
+		return 0;
+	log_seg_unuse(s);
+	return r;
+}
+
+void log_seg_unuse(struct seg *s)
+{
+	if (--s->users)
+		return;
+	close_fd(&s->fd);
+	close_fd(&s->ifd);
+}
+
+/* The index, if need be opened for this call: then it is also in *mine, to be closed. */
+static int index_of(const struct seg *s, int *mine)
+{
+	return s->ifd >= 0 ? s->ifd : (*mine = open_at(s->dirfd, s->head.start, true));
+}
+
 static bool read_head(int ifd, uint64_t start, struct log_head *h)
 {
 	return pread(ifd, h, sizeof *h, 0) == sizeof *h && h->magic == LOG_MAGIC && h->start == start;
 }
 
-static struct seg *seg_open(int dirfd, uint64_t start)
+static struct seg *seg_new(int dirfd, uint64_t start)
 {
-	struct seg *s = calloc(1, sizeof *s);
-	if (!s)
+	_cleanup_close_ int ifd = open_at(dirfd, start, true);
+	struct log_head h;
+	if (ifd < 0 || !read_head(ifd, start, &h))
 		return NULL;
-	s->refs = 1;
-	s->ifd = -1;
-	s->fd = open_at(dirfd, start, false);
-	if (s->fd >= 0)
-		s->ifd = open_at(dirfd, start, true);
-	if (s->ifd >= 0 && read_head(s->ifd, start, &s->head))
-		return s;
-	log_seg_unref(s);
-	return NULL;
+	struct seg *s = calloc(1, sizeof *s);
+	if (s)
+		*s = (struct seg){ .head = h, .dirfd = dirfd, .fd = -1, .ifd = -1, .refs = 1 };
+	return s;
+}
+
+static off_t rec_pos(uint32_t k)
+{
+	return (off_t)(sizeof(struct log_head) + (uint64_t)k * sizeof(struct log_rec));
 }
 
 size_t log_seg_recs(const struct seg *s, uint32_t k, struct log_rec *recs, size_t n)
 {
 	if (n > s->nrec - k)
 		n = s->nrec - k;
-	off_t pos = (off_t)(sizeof s->head + (uint64_t)k * sizeof *recs);
-	ssize_t got = pread(s->ifd, recs, n * sizeof *recs, pos);
+	ssize_t got = pread(s->ifd, recs, n * sizeof *recs, rec_pos(k));
 	return got < 0 ? 0 : (size_t)got / sizeof *recs;
 }
 
-void log_seg_refresh(struct seg *s)
+bool log_seg_refresh(struct seg *s)
 {
+	_cleanup_close_ int mine = -1;
 	struct stat st;
 	struct log_rec last = { 0 };
-	if (s->sealed || fstat(s->ifd, &st) || st.st_size < (off_t)sizeof s->head)
-		return;
-	uint32_t had = s->nrec;
-	s->nrec = (uint32_t)(((uint64_t)st.st_size - sizeof s->head) / sizeof last);
-	if (!s->nrec || log_seg_recs(s, s->nrec - 1, &last, 1))
-		s->last = last;
-	else
-		s->nrec = had; /* it was cut short this moment */
+	if (s->sealed)
+		return true;
+	int ifd = index_of(s, &mine);
+	if (ifd < 0 || fstat(ifd, &st) || st.st_size < (off_t)sizeof s->head)
+		return false;
+	uint32_t n = (uint32_t)(((uint64_t)st.st_size - sizeof s->head) / sizeof last);
+	if (n && pread(ifd, &last, sizeof last, rec_pos(n - 1)) != sizeof last)
+		return false;
+	s->nrec = n;
+	s->last = last;
+	return true;
 }
 
 /* --- places --- */
@@ -175,10 +203,7 @@ static void set_segs(struct log_reader *r, struct seg **segs, size_t n)
 	r->nsegs = n;
 	r->generation++;
 	for (size_t i = 0; i + 1 < n; i++)
-		if (!segs[i]->sealed) {
-			log_seg_refresh(segs[i]);
-			segs[i]->sealed = true;
-		}
+		segs[i]->sealed = log_seg_refresh(segs[i]);
 }
 
 /* Takes what the listing names. false: a segment could not be opened (just removed, or its head is not whole yet). */
@@ -191,7 +216,7 @@ static bool adopt(struct log_reader *r, const struct listing *l)
 	for (size_t i = 0; i < l->n; i++) {
 		struct seg *s = known(r, l->starts[i]);
 		if (!s)
-			s = seg_open(r->dirfd, l->starts[i]);
+			s = seg_new(r->dirfd, l->starts[i]);
 		if (s)
 			segs[n++] = s;
 	}
@@ -273,10 +298,11 @@ static struct seg *newest(struct log_reader *r)
 
 void log_reader_runs(struct log_reader *r, uint64_t *run, uint64_t *prev)
 {
+	_cleanup_close_ int mine = -1;
 	struct seg *s = newest(r);
 	struct log_head h;
 	*run = *prev = 0;
-	if (s && read_head(s->ifd, s->head.start, &h)) {
+	if (s && read_head(index_of(s, &mine), s->head.start, &h)) {
 		*run = h.run;
 		*prev = h.prev;
 	}
@@ -314,7 +340,10 @@ uint64_t log_mtime_ns(struct log_reader *r)
 {
 	struct seg *s = newest(r);
 	struct stat st;
-	if (fstat(s ? s->fd : r->dirfd, &st))
+	char name[LOG_NAME_LEN + 1] = "";
+	if (s)
+		log_name(name, s->head.start, false);
+	if (fstatat(r->dirfd, name, &st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		return 0;
 	return (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
 }

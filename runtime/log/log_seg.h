@@ -14,9 +14,10 @@ struct seg {
 	struct log_head head;
 	struct log_rec last; /* its totals; once `sealed`, for good */
 	uint32_t nrec;
-	int fd, ifd;
-	uint32_t refs;
-	bool sealed; /* a newer segment exists, so this one doesn't grow any more */
+	int dirfd;           /* the reader's */
+	int fd, ifd;         /* open while an opening uses it: a log that nobody reads holds no descriptors */
+	uint32_t refs, users;
+	bool sealed;         /* a newer segment exists, so this one doesn't grow any more */
 };
 
 struct log_reader {
@@ -36,9 +37,12 @@ struct totals {
 struct log_reader *log_reader_ref(struct log_reader *r);
 struct seg *log_seg_ref(struct seg *s);
 void log_seg_unref(struct seg *s);
-/* Looks how far the segment reaches by now. */
-void log_seg_refresh(struct seg *s);
-/* Reads records [k, k + n), fewer at the end. How many. */
+/* Opens its files for an opening of the log, which from then on is not touched by their removal. -ENOENT: they are gone. */
+int log_seg_use(struct seg *s);
+void log_seg_unuse(struct seg *s);
+/* Looks how far the segment reaches by now. false: it can't be seen. */
+bool log_seg_refresh(struct seg *s);
+/* Reads records [k, k + n) of a segment in use, fewer at the end. How many. */
 size_t log_seg_recs(const struct seg *s, uint32_t k, struct log_rec *recs, size_t n);
 struct totals log_seg_begin(const struct seg *s);
 /* Totals at the end of a record of that segment (all 0: the segment's beginning). */

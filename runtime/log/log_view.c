@@ -26,13 +26,22 @@ struct log_cursor {
 	struct log_text text;
 };
 
-static void put_segs(struct log_cursor *c)
+static void put_segs(struct seg **segs, size_t n)
 {
-	for (size_t i = 0; i < c->nsegs; i++)
-		log_seg_unref(c->segs[i]);
-	free(c->segs);
-	c->segs = NULL;
-	c->nsegs = 0;
+	for (size_t i = 0; i < n; i++) {
+		log_seg_unuse(segs[i]);
+		log_seg_unref(segs[i]);
+	}
+	free(segs);
+}
+
+/* Adds s to segs, unless its files have gone before they were opened. */
+static int use(struct seg **segs, size_t *n, struct seg *s)
+{
+	int r = log_seg_use(s);
+	if (!r)
+		segs[(*n)++] = log_seg_ref(s);
+	return r == -ENOENT ? 0 : r;
 }
 
 /* Pinned segments that have left the folder, and all that are in it. Those that left are older. */
@@ -43,15 +52,20 @@ static int gather(struct log_cursor *c)
 	if (!segs)
 		return -ENOMEM;
 	size_t n = 0;
-	for (size_t i = 0; i < c->nsegs; i++) {
+	int e = 0;
+	for (size_t i = 0; i < c->nsegs && !e; i++) {
 		struct seg *s = c->segs[i];
 		bool gone = !r->nsegs || s->head.start < r->segs[0]->head.start;
 		if (gone && c->pinned && s->head.start <= c->pin_limit)
-			segs[n++] = log_seg_ref(s);
+			e = use(segs, &n, s);
 	}
-	for (size_t i = 0; i < r->nsegs; i++)
-		segs[n++] = log_seg_ref(r->segs[i]);
-	put_segs(c);
+	for (size_t i = 0; i < r->nsegs && !e; i++)
+		e = use(segs, &n, r->segs[i]);
+	if (e) {
+		put_segs(segs, n);
+		return e;
+	}
+	put_segs(c->segs, c->nsegs);
 	c->segs = segs;
 	c->nsegs = n;
 	c->generation = r->generation;
@@ -106,7 +120,7 @@ void log_cursor_free(struct log_cursor *c)
 {
 	if (!c)
 		return;
-	put_segs(c);
+	put_segs(c->segs, c->nsegs);
 	log_reader_free(c->r);
 	free(c);
 }

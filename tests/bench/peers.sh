@@ -25,7 +25,7 @@ make_rootfs() {
 	rm -rf "$root"
 	mkdir -p "$root"/{bin,dev,proc,sys,tmp,etc,root,run,sbin,var/log}
 	cp /bin/busybox "$root/bin/busybox"
-	for a in $(/bin/busybox --list); do ln -sf busybox "$root/bin/$a"; done
+	for a in $(/bin/busybox --list); do [ "$a" = busybox ] || ln -s busybox "$root/bin/$a"; done
 	for a in pause true lines; do rm -f "$root/bin/$a"; cp "$S/build/tests/bench/payload" "$root/bin/$a"; done
 	ln -s ../bin/pause "$root/sbin/init"
 	echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
@@ -83,7 +83,8 @@ setup() {
 	apt-get install -y --no-install-recommends $packages || return 1
 	mkdir -p "$S" "$P"
 	[ -e "$S/build/build.ninja" ] || meson setup "$S/build" "$top" || return 1
-	meson compile -C "$S/build" interleave payload logpump || return 1
+	meson compile -C "$S/build" podfs podfs-server podfs-pod podfs-image interleave payload logpump || return 1
+	rm -rf "$S"/{podfs,podman,docker,containerd} # images of another build
 	make_rootfs && make_archive && make_config
 }
 
@@ -121,7 +122,7 @@ up_docker() {
 up_podman() { $PODMAN image exists $IMAGE || $PODMAN load -qi "$S/bb.tar" >/dev/null; }
 up_podfs() {
 	mountpoint -q "$P" || "$build/tools/podfs" -o "state=$S/podfs,run=$R/podfs,config=$S/podfs.conf" "$P" || return 1
-	[ -e "$P/.node/images/$IMAGE" ] || cp "$S/bb.tar" "$P/.node/images/$IMAGE"
+	[ -e "$P/.node/images/$IMAGE" ] || { mkdir -p "$P/.node/images/${IMAGE%/*}" && cp "$S/bb.tar" "$P/.node/images/$IMAGE"; }
 }
 
 peers_up() {
@@ -135,6 +136,23 @@ peers_up() {
 	[ -x "$build/tools/podfs" ] && wanted podfs && up_podfs && have_podfs=1
 	wanted ctr || have_ctr=
 	return 0
+}
+
+# What would be found again by the next place: containers in stores, pods in records.
+peers_down() {
+	local c
+	if mountpoint -q "$P"; then
+		for c in "$P"/*; do rmdir "$c"; done
+		until_works [ ! -s "$P/.node/leaving" ]
+		umount "$P"
+	fi
+	have podman && { $PODMAN pod rm -af -t 0; $PODMAN rm -af -t 0; } >/dev/null 2>&1
+	[ -S "$R/docker.sock" ] && for c in $($DOCKER ps -aq); do $DOCKER rm -f "$c"; done >/dev/null 2>&1
+	if [ -S "$R/containerd.sock" ]; then
+		for c in $($CTR task ls -q); do $CTR task rm -f "$c"; done >/dev/null 2>&1
+		for c in $($CTR container ls -q); do $CTR container rm "$c"; done >/dev/null 2>&1
+	fi
+	rm -f "$S"/{plain,crun,lxc-lg}.log
 }
 has() { local v=have_$1; [ -n "${!v:-}" ]; }
 

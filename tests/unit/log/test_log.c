@@ -344,6 +344,38 @@ static void test_file(void **state)
 	rig_down(&g);
 }
 
+static int open_files(void)
+{
+	int n = 0;
+	_cleanup_dir_ DIR *d = opendir("/proc/self/fd");
+	while (readdir(d))
+		n++;
+	return n;
+}
+
+/* A log that nobody reads costs the server one descriptor. */
+static void test_descriptors(void **state)
+{
+	struct rig g;
+	unsigned number = 0;
+	rig_up(&g, 8192, 3);
+	put_lines(&g, &number, 2000);
+	rig_reader_again(&g);
+	int before = open_files();
+	for (enum log_view v = LOG_ALL; v <= LOG_PREVIOUS; v++)
+		assert_int_equal(log_oldest(g.r, v) < log_size(g.r, v), v != LOG_PREVIOUS);
+	assert_true(log_mtime_ns(g.r) >= g.first_ns - 1000000000u);
+	assert_int_equal(open_files(), before);
+	struct log_cursor *c[2];
+	assert_int_equal(log_cursor_open(g.r, LOG_ALL, &c[0]), 0);
+	assert_int_equal(log_cursor_open(g.r, LOG_TIMESTAMPS, &c[1]), 0);
+	assert_int_equal(open_files(), before + 6); /* both have the same */
+	log_cursor_free(c[0]);
+	log_cursor_free(c[1]);
+	assert_int_equal(open_files(), before);
+	rig_down(&g);
+}
+
 static void write_numbers(int fd, size_t lines)
 {
 	_cleanup_buf_ struct buf b = { 0 };
@@ -402,7 +434,7 @@ int main(void)
 		cmocka_unit_test(test_line_time), cmocka_unit_test(test_merge),  cmocka_unit_test(test_random),
 		cmocka_unit_test(test_space),    cmocka_unit_test(test_whole_lines), cmocka_unit_test(test_tail_moves), cmocka_unit_test(test_follow),
 		cmocka_unit_test(test_pinned),   cmocka_unit_test(test_led_on),  cmocka_unit_test(test_file),
-		cmocka_unit_test(test_volume),
+		cmocka_unit_test(test_descriptors), cmocka_unit_test(test_volume),
 	};
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }
