@@ -73,10 +73,10 @@ static enum wire_state shown_state(const struct container *c)
 
 static const char *end_reason(const struct container *c)
 {
-	if (c->failed)
-		return c->failure_code == EXIT_START_FAILED ? "StartError" : "ContainerCannotRun";
 	if (c->oom_killed)
 		return "OOMKilled";
+	if (c->failed)
+		return c->failure_code == EXIT_START_FAILED ? "StartError" : "ContainerCannotRun";
 	return c->exit_code ? "Error" : "Completed";
 }
 

@@ -43,6 +43,16 @@ static void session_free(struct session *s)
 	free(s);
 }
 
+static void put_fds(const struct session *s, struct wire_out *o)
+{
+	static const char *const names[] = { "in", "out", "err" };
+	for (int i = 0; i < 3; i++)
+		if (s->fds[i] >= 0) {
+			wire_str(o, K_TEXT, s->tty ? "tty" : names[i]);
+			wire_fd(o, s->fds[i]);
+		}
+}
+
 void session_put(const struct session *s, struct wire_out *o, bool with_fds)
 {
 	wire_begin(o, W_SESSION, 0);
@@ -53,9 +63,8 @@ void session_put(const struct session *s, struct wire_out *o, bool with_fds)
 		wire_u64(o, K_CODE, (uint64_t)s->code);
 	if (s->tty)
 		wire_u64(o, K_TTY, 1);
-	for (int i = 0; with_fds && i < 3; i++)
-		if (s->fds[i] >= 0)
-			wire_fd(o, s->fds[i]);
+	if (with_fds)
+		put_fds(s, o);
 }
 
 static void session_tell(struct session *s)
@@ -74,42 +83,49 @@ static void answer_failure(struct session *s)
 	link_reply(s->pod, &s->asker, -why->code, why);
 }
 
-static bool take_report(struct session *s)
+/* As report_read: 1, 0 at the end, -EAGAIN. */
+static int take_report(struct session *s)
 {
 	struct report rep;
 	int r = report_read(s->status.fd, &rep);
-	if (r == -EAGAIN)
-		return true;
 	if (r <= 0)
-		return false;
+		return r;
 	if (rep.err.code && !s->failure && (s->failure = malloc(sizeof *s->failure)))
 		*s->failure = rep.err;
 	s->came_up = !rep.err.code;
 	if (s->tty && s->fds[0] < 0)
 		s->fds[0] = take_fd(&rep.fd);
 	close_fd(&rep.fd);
-	return true;
+	return 1;
 }
 
-static void on_status(struct watch *w, uint32_t events UNUSED)
+static void close_status(struct session *s)
 {
-	struct session *s = container_of(w, struct session, status);
-	if (take_report(s))
+	if (s->status.fd < 0)
 		return;
-	loop_del(&s->pod->loop, w);
-	close_fd(&w->fd);
+	loop_del(&s->pod->loop, &s->status);
+	close_fd(&s->status.fd);
 	if (s->came_up)
 		link_reply_fds(s->pod, &s->asker, s->fds, s->tty ? 1 : s->nfds);
 	else
 		answer_failure(s);
 }
 
+static void on_status(struct watch *w, uint32_t events UNUSED)
+{
+	struct session *s = container_of(w, struct session, status);
+	int r = take_report(s);
+	if (r <= 0 && r != -EAGAIN)
+		close_status(s);
+}
+
 static void on_exited(struct child *ch, int code, int sig UNUSED)
 {
 	struct session *s = container_of(ch, struct session, child);
 	struct pod *p = s->pod;
-	while (s->status.fd >= 0)
-		on_status(&s->status, EPOLLIN);
+	while (s->status.fd >= 0 && take_report(s) > 0)
+		;
+	close_status(s);
 	s->ended = true;
 	s->code = code;
 	if (!s->forgotten)

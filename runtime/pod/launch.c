@@ -104,9 +104,8 @@ static int be_ordinary(struct launch *l, struct err *e)
 	int r = restore_oom_score(l->pod);
 	if (r)
 		return err_sys(e, -r, "oom_score_adj");
-	for (int sig = 1; sig <= SIGRTMAX; sig++)
-		if (sig != SIGKILL && sig != SIGSTOP)
-			signal(sig, SIG_DFL);
+	for (size_t i = 0; i < ARRAY_LEN(pod_ignores); i++)
+		signal(pod_ignores[i], SIG_DFL);
 	umask(022);
 	if (setsid() < 0)
 		return err_sys(e, errno, "setsid");

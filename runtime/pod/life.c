@@ -108,6 +108,24 @@ static int forget_want(struct container *c, struct err *e UNUSED)
 	return 0;
 }
 
+/* A newer patience, if it is shorter than what is left. */
+static void hasten(struct container *c)
+{
+	uint64_t at = now_mono_ns() + c->grace_s * 1000000000ull;
+	if (c->sent_kill || c->timer.at_ns <= at)
+		return;
+	if (c->grace_s)
+		timer_arm(&c->pod->loop, &c->timer, c->grace_s * 1000ull);
+	else
+		send_kill(c);
+}
+
+static int stop_stopping(struct container *c, struct err *e)
+{
+	hasten(c);
+	return forget_want(c, e);
+}
+
 static int remember(struct container *c UNUSED, struct err *e UNUSED)
 {
 	return 0; /* c->want is set, and looked at when this state ends */
@@ -274,12 +292,12 @@ static const struct rule rules[LIFE_STATES][LIFE_EVENTS] = {
 	},
 	[STOPPING] = {
 		[ON_START] = { 0, remember }, [ON_EXIT] = { 0, ended_or_next }, [ON_TIMER] = { 0, patience_over },
-		[ON_STOP] = { 0, forget_want }, [ON_DROP] = { DROPPING, forget_want },
+		[ON_STOP] = { 0, stop_stopping }, [ON_DROP] = { DROPPING, stop_stopping },
 		[ON_PAUSE] = { 0, not_running }, [ON_UNPAUSE] = { 0, not_paused },
 	},
 	[RESTARTING] = {
 		[ON_START] = { 0, remember }, [ON_EXIT] = { 0, ended_or_next }, [ON_TIMER] = { 0, patience_over },
-		[ON_STOP] = { STOPPING, forget_want }, [ON_DROP] = { DROPPING, forget_want },
+		[ON_STOP] = { STOPPING, stop_stopping }, [ON_DROP] = { DROPPING, stop_stopping },
 		[ON_PAUSE] = { 0, not_running }, [ON_UNPAUSE] = { 0, not_paused },
 	},
 	[BACKOFF] = {

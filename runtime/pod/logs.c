@@ -117,6 +117,12 @@ int logs_pipes(struct container *c, int theirs[2], struct err *e)
 	return 0;
 }
 
+void logs_close_pipes(struct container *c)
+{
+	for (int i = 0; i < 2; i++)
+		close_output(&c->out[i]);
+}
+
 void logs_watch(struct container *c)
 {
 	for (int i = 0; i < 2; i++)

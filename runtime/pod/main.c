@@ -18,6 +18,7 @@
 #define OOM_SCORE (-999) /* the last that the OOM killer would choose; -1000 would exempt it, and its memory with it */
 
 struct pod pod_self;
+const int pod_ignores[3] = { SIGHUP, SIGINT, SIGPIPE };
 
 static int usage(void)
 {
@@ -41,13 +42,12 @@ static int take_descriptors(int sock)
 
 static void take_signals(void)
 {
-	static const int ignored[] = { SIGHUP, SIGINT, SIGPIPE };
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGCHLD, SIG_DFL);
-	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
-		signal(ignored[i], SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* ignored, there would be no exit codes */
+	for (size_t i = 0; i < ARRAY_LEN(pod_ignores); i++)
+		signal(pod_ignores[i], SIG_IGN);
 }
 
 /* Lowering it needs CAP_SYS_RESOURCE, which root may lack: then it stays as it is, and the server is told. */
@@ -89,6 +89,7 @@ static int begin(struct pod *p, char **arg, int sock, struct err *e)
 	take_signals();
 	memory_keep_small();
 	setsid();
+	umask(022);
 	if (chdir("/"))
 		return err_sys(e, errno, "/");
 	/* No process in a container may look into what will be its sibling. */

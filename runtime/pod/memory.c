@@ -43,17 +43,26 @@ void memory_trim_later(struct pod *p)
 		timer_arm(&p->loop, &p->idle, IDLE_MS);
 }
 
-/* From the first byte of the program to the end of the heap everything goes; text comes back page by page as it is
- * executed, data would come back as the file has it: so nothing below may use any. syscall(2) does not, unless it
- * fails. A dynamic program calls it through data: that one (for sanitizers) stays large. */
+static void forget(uintptr_t begin, uintptr_t end)
+{
+	if (begin < end)
+		syscall(SYS_madvise, begin & ~(PAGE - 1), end - (begin & ~(PAGE - 1)), MADV_DONTNEED);
+}
+
+/* The program from its first byte, the heap (its first page holds the thread's block) and the stack but for this
+ * frame and argv, which ps(1) reads. Text comes back page by page as it is executed; data would come back
+ * as the file has it, so nothing below may use any. syscall(2) does not, unless it fails. A dynamic program calls it through
+ * data: that one (for sanitizers) stays large. */
 void memory_wait_forever(void)
 {
 #ifdef PODFS_STATIC
-	extern const char __executable_start;
-	uintptr_t begin = (uintptr_t)&__executable_start;
-	uintptr_t heap = (uintptr_t)sbrk(0);
+	extern const char __executable_start, _end;
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0), argv = (uintptr_t)pod_self.uid - 512;
+	uintptr_t heap = (uintptr_t)__builtin_thread_pointer(), heap_end = (uintptr_t)sbrk(0);
 	trim_stack();
-	syscall(SYS_madvise, begin, heap - begin, MADV_DONTNEED);
+	forget((here & ~(PAGE - 1)) + PAGE, argv & ~(PAGE - 1));
+	forget(heap, heap_end);
+	forget((uintptr_t)&__executable_start, (uintptr_t)&_end);
 #endif
 	for (;;)
 		syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);

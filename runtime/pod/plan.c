@@ -3,13 +3,28 @@
 
 #include <string.h>
 
+/* Field by field as they lie there; the record, which may be large, stays behind. */
+static size_t copy_fields(const struct wire_in *in, char *to)
+{
+	size_t pos = 0, before = 0, len, total = 0;
+	uint16_t key;
+	const char *data;
+	for (; wire_next(in, &pos, &key, &data, &len); before = pos) {
+		if (key == K_RECORD)
+			continue;
+		if (to)
+			memcpy(to + total, in->fields + before, pos - before);
+		total += pos - before;
+	}
+	return total;
+}
+
 struct plan *plan_new(const struct wire_in *in)
 {
-	struct plan *pl = malloc(sizeof *pl + in->len);
-	if (!pl)
-		return NULL;
-	pl->len = in->len;
-	memcpy(pl->fields, in->fields, in->len);
+	size_t len = copy_fields(in, NULL);
+	struct plan *pl = malloc(sizeof *pl + len);
+	if (pl)
+		pl->len = copy_fields(in, pl->fields);
 	return pl;
 }
 

@@ -151,6 +151,7 @@ struct pod {
 	int stage;            /* of the removal */
 };
 extern struct pod pod_self; /* there is one a process */
+extern const int pod_ignores[3]; /* signals; a child gets their default back */
 
 /* --- server_link.c --- */
 int link_open(struct pod *p, int fd);
@@ -230,6 +231,7 @@ int logs_open(struct container *c, struct err *e);
 /* Makes both pipes; theirs: the child's ends. */
 int logs_pipes(struct container *c, int theirs[2], struct err *e);
 void logs_watch(struct container *c);
+void logs_close_pipes(struct container *c);
 /* The processes are gone: what is in the pipes is all there will be. ON_EXIT follows. */
 void logs_drain(struct container *c);
 

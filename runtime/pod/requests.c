@@ -63,6 +63,8 @@ static int do_hello(struct pod *p, struct wire_in *in UNUSED, struct asker *a UN
 		container_tell(c);
 	for (struct session *s = p->sessions; s; s = s->next) {
 		struct wire_out o = { 0 };
+		if (s->forgotten)
+			continue;
 		session_put(s, &o, true);
 		link_send(p, &o);
 	}

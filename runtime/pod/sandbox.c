@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -73,14 +74,25 @@ static int make_etc(struct pod *p, struct err *e)
 	return r ? r : copy_resolv(p, e);
 }
 
-int sandbox_hostname(struct pod *p, const char *hostname, struct err *e)
+static int take_hostname(struct pod *p, const char *hostname, struct err *e)
 {
 	if (!hostname || strlen(hostname) >= sizeof p->hostname)
 		return err_set(e, EINVAL, "hostname: longer than %zu bytes", sizeof p->hostname - 1);
-	if (sethostname(hostname, strlen(hostname)))
-		return err_sys(e, errno, "hostname %s", hostname);
 	snprintf(p->hostname, sizeof p->hostname, "%s", hostname);
-	return p->standing ? write_names(p, e) : 0;
+	return 0;
+}
+
+static int set_hostname(struct pod *p, struct err *e)
+{
+	return sethostname(p->hostname, strlen(p->hostname)) ? err_sys(e, errno, "hostname %s", p->hostname) : 0;
+}
+
+int sandbox_hostname(struct pod *p, const char *hostname, struct err *e)
+{
+	int r = take_hostname(p, hostname, e);
+	if (!r)
+		r = set_hostname(p, e);
+	return r ? r : write_names(p, e);
 }
 
 /* --- the folder of a pod --- */
@@ -139,97 +151,113 @@ int sandbox_folder(struct pod *p, int state, struct err *e)
 
 /* --- all of it --- */
 
-static int make_namespaces(struct pod *p, const struct wire_in *in, struct err *e)
-{
-	if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
-		return err_sys(e, errno, "namespaces");
-	int r = sandbox_hostname(p, wire_get_str(in, K_HOSTNAME), e);
-	return r ? r : loopback_up(e);
-}
-
 static int take_settings(struct pod *p, const struct wire_in *in, struct err *e)
 {
 	const char *share = wire_get_str(in, K_SHARE);
 	p->share_pid = share && strstr(share, "pid");
 	policy_take(&p->policy, in);
-	struct plan *groups = plan_new(in);
-	if (!groups)
-		return err_set(e, ENOMEM, "out of memory");
 	free(p->groups);
-	p->groups = groups;
-	return 0;
+	p->groups = plan_new(in);
+	if (!p->groups)
+		return err_set(e, ENOMEM, "out of memory");
+	return take_hostname(p, wire_get_str(in, K_HOSTNAME), e);
 }
 
-/* The disk (a journal commit) and the kernel (a network namespace) take about as long, and
- * neither needs the other: the record is a child's work meanwhile. */
-struct recording {
-	int dir_fd;
-	const char *text;
+static int make_namespaces(struct pod *p, struct err *e)
+{
+	if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
+		return err_sys(e, errno, "namespaces");
+	int r = set_hostname(p, e);
+	return r ? r : loopback_up(e);
+}
+
+/* The disk (a journal commit) and the kernel (a network namespace) take about as long, and neither needs the other: the
+ * files are a child's work meanwhile. */
+struct files {
+	struct pod *pod;
+	const char *record; /* NULL: the one on disk stands */
 	size_t len;
 	struct child child;
 	int sock, report;
 };
 
-static void write_record(void *arg)
+static int make_files(struct files *f, struct err *e)
 {
-	struct recording *rec = arg;
-	struct err e = { 0 };
-	int r = record_put(rec->dir_fd, rec->text, rec->len, &e);
-	report_send(rec->report, r, 0, &e, -1);
+	int r = make_etc(f->pod, e);
+	return r || !f->record ? r : record_put(f->pod->dir_fd, f->record, f->len, e);
 }
 
-static void record_start(struct pod *p, struct recording *rec)
+static void files_child(void *arg)
+{
+	struct files *f = arg;
+	struct err e = { 0 };
+	int r = make_files(f, &e);
+	report_send(f->report, r, 0, &e, -1);
+}
+
+static void files_begin(struct files *f)
 {
 	int sv[2];
-	rec->sock = -1;
+	f->sock = -1;
 	if (wire_socketpair(sv))
 		return;
-	rec->sock = sv[0];
-	rec->report = sv[1];
-	if (child_clone(p, &rec->child, 0, -1, -1, write_record, rec))
-		close_fd(&rec->sock);
-	close_fd(&rec->report);
+	f->sock = sv[0];
+	f->report = sv[1];
+	if (child_clone(f->pod, &f->child, 0, -1, -1, files_child, f))
+		close_fd(&f->sock);
+	close_fd(&f->report);
 }
 
-static int record_finish(struct recording *rec, struct err *e)
+static int files_end(struct files *f, struct err *e)
 {
-	struct report rep = { .err = { .code = EIO, .text = "record pod.ini: the process that wrote it ended" } };
+	struct report rep;
 	siginfo_t si;
-	if (rec->sock < 0)
-		return record_put(rec->dir_fd, rec->text, rec->len, e);
-	while (waitid(P_PIDFD, (id_t)rec->child.watch.fd, &si, WEXITED) && errno == EINTR)
+	if (f->sock < 0)
+		return make_files(f, e);
+	while (waitid(P_PIDFD, (id_t)f->child.watch.fd, &si, WEXITED) && errno == EINTR)
 		;
-	close_fd(&rec->child.watch.fd);
-	report_read(rec->sock, &rep);
-	close_fd(&rec->sock);
+	close_fd(&f->child.watch.fd);
+	int got = report_read(f->sock, &rep);
+	close_fd(&f->sock);
+	if (got <= 0)
+		return err_set(e, EIO, "record: the process that wrote it ended");
 	return rep.err.code ? err_set(e, rep.err.code, "%s", rep.err.text) : 0;
 }
 
 int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e)
 {
-	struct recording rec = { .dir_fd = p->dir_fd };
-	rec.text = wire_find(in, K_RECORD, &rec.len);
+	struct files f = { .pod = p };
+	struct err of_files = { 0 };
 	int r = take_settings(p, in, e);
 	if (r)
 		return r;
-	if (rec.text)
-		record_start(p, &rec);
-	r = make_namespaces(p, in, e);
-	if (!r)
-		r = make_etc(p, e);
-	int rr = rec.text ? record_finish(&rec, r ? NULL : e) : 0;
-	if (!r)
-		r = rr;
-	if (rec.text && !rr)
+	f.record = wire_find(in, K_RECORD, &f.len);
+	files_begin(&f);
+	r = make_namespaces(p, e);
+	int on_disk = files_end(&f, &of_files);
+	if (!on_disk && f.record)
 		record_settle(p->dir_fd, !r);
-	if (r)
-		return r;
-	p->standing = true;
-	return 0;
+	if (!r && on_disk)
+		r = err_set(e, -on_disk, "%s", of_files.text);
+	p->standing = !r;
+	return r;
+}
+
+/* What our starter ignored our children would ignore. */
+static void default_signals(void)
+{
+	for (int sig = 1; sig <= SIGRTMAX; sig++) {
+		bool ours = sig == SIGKILL || sig == SIGSTOP;
+		for (size_t i = 0; i < ARRAY_LEN(pod_ignores); i++)
+			ours |= sig == pod_ignores[i];
+		if (!ours)
+			signal(sig, SIG_DFL);
+	}
 }
 
 void sandbox_made(struct pod *p)
 {
+	default_signals();
 	put_old_away(p);
 	reaper_begin(p, NULL); /* failing, it is tried again, and told, when a container starts */
 	memory_trim_later(p);

@@ -102,6 +102,7 @@ static void on_server(struct watch *w UNUSED, uint32_t events)
 	receive(p, mem);
 	p->link.mem = NULL;
 	munmap(mem, WIRE_MAX);
+	memory_trim_later(p);
 }
 
 int link_open(struct pod *p, int fd)

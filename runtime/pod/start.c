@@ -24,32 +24,38 @@ static void fail(struct container *c, int code, const struct err *e)
 	c->failed = true;
 }
 
-/* Takes one report in. False: the socket is at its end. */
-static bool take_report(struct container *c)
+/* As report_read: 1, 0 at the end, -EAGAIN. */
+static int take_report(struct container *c)
 {
 	struct report rep;
 	int r = report_read(c->status.fd, &rep);
-	if (r == -EAGAIN)
-		return true;
 	if (r <= 0)
-		return false;
+		return r;
 	if (rep.err.code)
 		fail(c, rep.code, &rep.err);
 	else if (rep.fd >= 0)
 		container_new_root(c, take_fd(&rep.fd));
 	close_fd(&rep.fd);
-	return true;
+	return 1;
+}
+
+/* Its end is the exec, or the child's. */
+static void close_status(struct container *c)
+{
+	if (c->status.fd < 0)
+		return;
+	loop_del(&c->pod->loop, &c->status);
+	close_fd(&c->status.fd);
+	if (!c->failed && c->root_run == c->run)
+		life_event(c, ON_UP, NULL);
 }
 
 static void on_status(struct watch *w, uint32_t events UNUSED)
 {
 	struct container *c = container_of(w, struct container, status);
-	if (take_report(c))
-		return;
-	loop_del(&c->pod->loop, w);
-	close_fd(&w->fd);
-	if (!c->failed && c->root_run == c->run)
-		life_event(c, ON_UP, NULL);
+	int r = take_report(c);
+	if (r <= 0 && r != -EAGAIN)
+		close_status(c);
 }
 
 /* --- the end of its processes --- */
@@ -78,8 +84,9 @@ static void end_processes(struct container *c)
 static void on_exited(struct child *ch, int code, int sig)
 {
 	struct container *c = container_of(ch, struct container, init);
-	while (c->status.fd >= 0)
-		on_status(&c->status, EPOLLIN);
+	while (c->status.fd >= 0 && take_report(c) > 0)
+		;
+	close_status(c);
 	if (!c->failed && c->root_run != c->run) {
 		struct err e;
 		err_set(&e, EIO, "its process ended before exec (exit status %d)", code);
@@ -122,12 +129,23 @@ static int clone_container(struct container *c, int report, const int out[2], st
 	return 0;
 }
 
+/* While the child makes its mounts. Without a log it must not run. */
+static void open_log(struct container *c)
+{
+	struct err e = { 0 };
+	if (!logs_open(c, &e)) {
+		logs_watch(c);
+		return;
+	}
+	fail(c, EXIT_START_FAILED, &e);
+	logs_close_pipes(c);
+	container_signal(c, SIGKILL);
+}
+
 static int spawn(struct container *c, struct err *e)
 {
 	int sv[2], out[2];
 	int r = reaper_need(c->pod, e);
-	if (!r)
-		r = logs_open(c, e);
 	if (!r)
 		r = logs_pipes(c, out, e);
 	if (r)
@@ -144,7 +162,7 @@ static int spawn(struct container *c, struct err *e)
 		return r;
 	}
 	loop_add(&c->pod->loop, &c->status, EPOLLIN);
-	logs_watch(c);
+	open_log(c);
 	return 0;
 }
 

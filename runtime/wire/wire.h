@@ -58,7 +58,7 @@ enum wire_op {
 	W_CONTAINER,    /* K_NAME and its whole state: K_STATE K_REASON K_PID K_CODE K_SIGNAL
 	                   K_RESTARTS K_STARTED K_FINISHED K_NEXT K_ROOTFD K_ERROR */
 	W_SESSION,      /* K_SESSION K_NAME K_STATE(running|ended) [K_CODE] [K_TTY]; answering W_HELLO it
-	                   carries the fds again */
+	                   carries the fds again that are still open, and a K_TEXT each: in out err tty */
 	W_LOG,          /* K_NAME: a segment was begun or dropped: look at the folder again */
 	W_DROPPED,      /* K_NAME */
 	W_EVENT,        /* K_NAME? K_TEXT: a line for `events` */

@@ -189,7 +189,7 @@ void rig_open(struct rig *r, bool sandbox)
 		fprintf(stderr, "needs root\n");
 		exit(77); /* meson: skipped */
 	}
-	snprintf(r->base, sizeof r->base, "/tmp/podfs-pod-test.XXXXXX");
+	snprintf(r->base, sizeof r->base, "%s/podfs-pod-test.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	if (!mkdtemp(r->base))
 		die("mkdtemp");
 	r->mem = malloc(WIRE_MAX);
