@@ -177,15 +177,23 @@ void import_abort(struct import *i)
 	import_free(i);
 }
 
-unsigned engine_image_users(struct engine *en, const struct image *im)
+/* Containers that use it; *first: one of them. */
+static unsigned find_users(struct engine *en, const struct image *im, const struct container **first)
 {
 	unsigned n = 0;
 	for (size_t i = 0; i < en->npods; i++)
 		for (size_t k = 0; k < en->pods[i]->ncontainers; k++) {
 			const struct container *c = en->pods[i]->containers[k];
-			n += c->spec->image && images_find(en->images, c->spec->image) == im;
+			if (c->spec->image && images_find(en->images, c->spec->image) == im && !n++)
+				*first = c;
 		}
 	return n;
+}
+
+unsigned engine_image_users(struct engine *en, const struct image *im)
+{
+	const struct container *first;
+	return find_users(en, im, &first);
 }
 
 int engine_image_remove(struct engine *en, const char *reference, done_fn *done, void *arg, struct err *e)
@@ -193,9 +201,11 @@ int engine_image_remove(struct engine *en, const char *reference, done_fn *done,
 	const struct image *im = images_find(en->images, reference);
 	if (!im)
 		return err_set(e, ENOENT, "%s: is not on this node", reference);
-	unsigned users = engine_image_users(en, im);
+	const struct container *by = NULL;
+	unsigned users = find_users(en, im, &by);
 	if (users)
-		return err_set(e, EBUSY, "%s: used by %u container%s", reference, users, users == 1 ? "" : "s");
+		return err_set(e, EBUSY, "%s: used by container %s of pod %s%s", reference, by->spec->name, by->pod->spec->name,
+			       users > 1 ? " and others" : "");
 	struct import *i;
 	int r = launch(en, "remove", im->canonical, &i, e);
 	if (!r)
