@@ -92,6 +92,24 @@ static bool is_below(const char *path, const char *folder)
 	return !strncmp(path, folder, n) && path[n] == '/';
 }
 
+/* A registry's name as a first component (distribution/reference: it has a dot, or is localhost; maybe a port). It is a folder
+ * before anything is in it, so that `cp x.tar images/localhost:5000/app:1` needs no mkdir first. */
+static bool is_registry(const char *path)
+{
+	size_t host = strcspn(path, ":/");
+	const char *port = path[host] == ':' ? path + host + 1 : "0";
+	if (strchr(path, '/') || !*port || port[strspn(port, "0123456789")])
+		return false;
+	return memchr(path, '.', host) || (host == 9 && !memcmp(path, "localhost", host));
+}
+
+/* `library` of docker.io/library/nginx may be left out, and so may docker.io itself. */
+static bool is_above(const char *path, const char *canonical)
+{
+	static const char hub[] = "docker.io/";
+	return is_below(canonical, path) || (!strncmp(canonical, hub, strlen(hub)) && is_below(canonical + strlen(hub), path));
+}
+
 static bool is_folder(struct fs *fs, const char *path)
 {
 	const struct image_paths *p = paths_of(fs);
@@ -100,10 +118,10 @@ static bool is_folder(struct fs *fs, const char *path)
 			return true;
 	for (size_t i = 0; i < images_count(fs->en->images); i++) {
 		const struct image *im = images_at(fs->en->images, i);
-		if (is_below(im->written, path) || is_below(im->canonical, path))
+		if (is_below(im->written, path) || is_above(path, im->canonical))
 			return true;
 	}
-	return false;
+	return is_registry(path) && !images_find(fs->en->images, path);
 }
 
 /* dir/name; -ENAMETOOLONG. */

@@ -48,12 +48,17 @@ no_layers() { [ -z "$(find "$T/state/images/layers" "$T/state/images/refs" -mind
 	echo 'echo hi' >"$P/x/command"
 	echo docker.io/library/busybox:latest >"$P/x/image"
 	is 0 "$P/x/wait/ended"
-	# slashes are folders
+	# slashes are folders; that of a registry is there, others are made
+	mkdir "$P/$images/registry.example:5000/team"
 	cp "$IMAGES/busybox.tar" "$P/$images/registry.example:5000/team/app:v1"
 	[ -d "$P/$images/registry.example:5000/team" ]
 	[ "$(ls "$P/$images/registry.example:5000/team")" = app:v1 ]
 	rm "$P/$images/registry.example:5000/team/app:v1"
-	[ ! -e "$P/$images/registry.example:5000" ]
+	[ ! -e "$P/$images/registry.example:5000/team/app:v1" ]
+	cp "$IMAGES/busybox.tar" "$P/$images/localhost:5000/app:1"
+	ls "$P/$images" | grep -qx localhost:5000
+	rm "$P/$images/localhost:5000/app:1"
+	! ls "$P/$images" | grep -qx localhost:5000
 }
 
 @test "cat tells what is in it" {
