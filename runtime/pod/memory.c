@@ -43,11 +43,13 @@ void memory_trim_later(struct pod *p)
 		timer_arm(&p->loop, &p->idle, IDLE_MS);
 }
 
+#ifdef PODFS_STATIC
 static void forget(uintptr_t begin, uintptr_t end)
 {
 	if (begin < end)
 		syscall(SYS_madvise, begin & ~(PAGE - 1), end - (begin & ~(PAGE - 1)), MADV_DONTNEED);
 }
+#endif
 
 /* The program from its first byte, the heap (its first page holds the thread's block) and the stack but for this
  * frame and argv, which ps(1) reads. Text comes back page by page as it is executed; data would come back

@@ -44,11 +44,7 @@ static void must(bool ok, const char *what)
 static void reset(struct rig *r)
 {
 	r->gone = 0;
-	char uid[37];
-	FILE *f = fopen("/proc/sys/kernel/random/uuid", "re");
-	must(f && fgets(uid, sizeof uid, f), "uuid");
-	fclose(f);
-	snprintf(r->uid, sizeof r->uid, "%s", uid);
+	rig_new_uid(r);
 }
 
 static void delete(struct rig *r, double *answered, double *gone)

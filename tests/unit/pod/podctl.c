@@ -14,127 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CG "/sys/fs/cgroup"
-static const char *const controllers[] = { "cpu", "memory", "pids", "freezer" };
-
-static void die(const char *what)
+void rig_die(const char *what)
 {
 	fprintf(stderr, "podctl: %s: %s\n", what, strerror(errno));
 	abort();
-}
-
-static void in_base(const struct rig *r, char *out, size_t size, const char *name)
-{
-	snprintf(out, size, "%s/%s", r->base, name);
-}
-
-static void copy(const char *from, const char *to)
-{
-	_cleanup_close_ int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-	char mem[65536];
-	ssize_t n;
-	while ((n = read(in, mem, sizeof mem)) > 0)
-		if (write_all(out, mem, (size_t)n))
-			die(to);
-}
-
-static void put(const struct rig *r, const char *name, const char *text, mode_t mode)
-{
-	char path[256];
-	in_base(r, path, sizeof path, name);
-	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-	if (fd < 0 || write_all(fd, text, strlen(text)))
-		die(path);
-}
-
-/* Applets are links, as an image has them. */
-static void make_root(struct rig *r)
-{
-	static const char *const applets[] = {
-		"sh", "cat", "echo", "sleep", "true", "false", "id", "ls", "mount", "dd", "kill", "hostname", "env", "ps", "stty",
-		"tty", "head", "seq", "mknod", "touch", "readlink", "stat", "yes", "wc", "ipcs", "df", "pwd", "grep", "tr",
-	};
-	char path[256], link[256];
-	static const char *const folders[] = { "root", "root/bin", "root/etc", "root/tmp", "state", "run" };
-	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
-		in_base(r, path, sizeof path, folders[i]);
-		if (mkdir(path, 0755))
-			die(path);
-	}
-	in_base(r, path, sizeof path, "root/bin/busybox");
-	copy("/bin/busybox", path);
-	for (size_t i = 0; i < ARRAY_LEN(applets); i++) {
-		snprintf(link, sizeof link, "%s/root/bin/%s", r->base, applets[i]);
-		if (symlink("busybox", link))
-			die(link);
-	}
-	put(r, "root/etc/passwd", "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001:App:/home/app:/bin/sh\n", 0644);
-	put(r, "root/etc/group", "root:x:0:\napp:x:1001:\nextra:x:2000:other,app\n", 0644);
-	put(r, "root/bin/plain", "echo not a script\n", 0755);
-	put(r, "root/bin/noexec", "#!/bin/sh\n", 0644);
-	put(r, "root/bin/nointerp", "#!/no/such\n", 0755);
-	/* Where a naive launch would follow links out of the image. */
-	in_base(r, link, sizeof link, "root/etc/resolv.conf");
-	if (symlink("../../../../../../run/nowhere/resolv.conf", link))
-		die(link);
-}
-
-void rig_cgdir(struct rig *r, const char *controller, const char *name, char *out, size_t size)
-{
-	snprintf(out, size, CG "/%s/podfs-test/%s%s%s", controller, r->uid, name ? "/c." : "", name ? name : "");
-}
-
-static void make_groups(struct rig *r, const char *name)
-{
-	char path[256];
-	for (size_t i = 0; r->cgroups && i < ARRAY_LEN(controllers); i++) {
-		snprintf(path, sizeof path, CG "/%s/podfs-test", controllers[i]);
-		mkdir(path, 0755);
-		rig_cgdir(r, controllers[i], NULL, path, sizeof path);
-		mkdir(path, 0755);
-		rig_cgdir(r, controllers[i], name, path, sizeof path);
-		if (mkdir(path, 0755) && errno != EEXIST)
-			die(path);
-	}
-}
-
-static void put_groups(struct rig *r, struct wire_out *o, const char *name)
-{
-	char path[256];
-	wire_u64(o, K_CGVERSION, 1);
-	for (size_t i = 0; r->cgroups && i < ARRAY_LEN(controllers); i++) {
-		rig_cgdir(r, controllers[i], name, path, sizeof path);
-		wire_str(o, K_CGDIR, path);
-	}
-	if (!r->cgroups || !name)
-		return;
-	rig_cgdir(r, "memory", name, path, sizeof path - 20);
-	strcat(path, "/memory.oom_control");
-	wire_str(o, K_OOM, path);
-	rig_cgdir(r, "freezer", name, path, sizeof path - 20);
-	strcat(path, "/freezer.state");
-	wire_str(o, K_FREEZE, path);
-	wire_str(o, K_FREEZE_ON, "FROZEN");
-	wire_str(o, K_FREEZE_OFF, "THAWED");
-}
-
-static void random_uid(char out[37])
-{
-	_cleanup_close_ int fd = open("/proc/sys/kernel/random/uuid", O_RDONLY | O_CLOEXEC);
-	if (read(fd, out, 36) != 36)
-		die("uuid");
-	out[36] = 0;
-}
-
-static bool has_groups(void)
-{
-	for (size_t i = 0; i < ARRAY_LEN(controllers); i++) {
-		char path[64];
-		snprintf(path, sizeof path, CG "/%s/tasks", controllers[i]);
-		if (access(path, W_OK))
-			return false;
-	}
-	return true;
 }
 
 /* A test that failed leaves its podfs-pod behind, which would outlive us. */
@@ -154,9 +37,9 @@ void rig_spawn(struct rig *r, const char *mode)
 	int sv[2];
 	program = getenv("PODFS_POD") ? getenv("PODFS_POD") : "podfs-pod";
 	if (wire_socketpair(sv))
-		die("socketpair");
-	in_base(r, state, sizeof state, "state");
-	in_base(r, run, sizeof run, "run");
+		rig_die("socketpair");
+	rig_path(r, state, sizeof state, "state");
+	rig_path(r, run, sizeof run, "run");
 	int theirs = fcntl(sv[1], F_DUPFD, 10);
 	snprintf(num, sizeof num, "%d", theirs);
 	char *argv[8], *none = NULL;
@@ -171,7 +54,7 @@ void rig_spawn(struct rig *r, const char *mode)
 	argv[n++] = num;
 	argv[n] = NULL;
 	if (posix_spawn(&r->pid, program, NULL, NULL, argv, &none))
-		die(program);
+		rig_die(program);
 	left_running = r->pid;
 	close(theirs);
 	close(sv[1]);
@@ -180,7 +63,7 @@ void rig_spawn(struct rig *r, const char *mode)
 	r->ready = r->gone = 0;
 }
 
-void rig_open(struct rig *r, bool sandbox)
+void rig_open_on(struct rig *r, bool sandbox, int version)
 {
 	*r = (struct rig){ .sock = -1 };
 	end_left_running();
@@ -191,14 +74,19 @@ void rig_open(struct rig *r, bool sandbox)
 	}
 	snprintf(r->base, sizeof r->base, "%s/podfs-pod-test.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	if (!mkdtemp(r->base))
-		die("mkdtemp");
+		rig_die("mkdtemp");
 	r->mem = malloc(WIRE_MAX);
-	random_uid(r->uid);
-	r->cgroups = has_groups();
-	make_root(r);
+	rig_new_uid(r);
+	rig_find_groups(r, version);
+	rig_make_root(r);
 	rig_spawn(r, NULL);
 	if (sandbox && rig_sandbox(r))
-		die(r->error);
+		rig_die(r->error);
+}
+
+void rig_open(struct rig *r, bool sandbox)
+{
+	rig_open_on(r, sandbox, 1);
 }
 
 int rig_sandbox(struct rig *r)
@@ -209,7 +97,7 @@ int rig_sandbox(struct rig *r)
 	wire_str(&o, K_SHARE, "ipc net uts");
 	wire_u64(&o, K_GRACE, 5);
 	wire_u64(&o, K_RESTART, RESTART_NEVER);
-	put_groups(r, &o, NULL);
+	rig_put_groups(r, &o, NULL);
 	wire_str(&o, K_RECORD, "[pod]\nname = web\n");
 	return rig_call(r, &o);
 }
@@ -363,19 +251,19 @@ int rig_simple(struct rig *r, enum wire_op op, const char *name)
 void rig_reconnect(struct rig *r)
 {
 	char run[80], name[64];
-	in_base(r, run, sizeof run, "run");
+	rig_path(r, run, sizeof run, "run");
 	snprintf(name, sizeof name, "%s.sock", r->uid);
 	_cleanup_close_ int dir = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	close_fd(&r->sock);
 	r->sock = wire_connect(dir, name);
 	if (r->sock < 0)
-		die("reconnect");
+		rig_die("reconnect");
 	r->closed = false;
 	r->ready = 0;
 	struct wire_out o = { 0 };
 	rig_begin(r, &o, W_HELLO);
 	if (rig_call(r, &o))
-		die("hello");
+		rig_die("hello");
 }
 
 /* --- containers --- */
@@ -383,23 +271,23 @@ void rig_reconnect(struct rig *r)
 int rig_add(struct rig *r, const char *name)
 {
 	struct wire_out o = { 0 };
-	make_groups(r, name);
+	rig_make_groups(r, name);
 	rig_begin(r, &o, W_ADD);
 	wire_str(&o, K_NAME, name);
-	put_groups(r, &o, name);
+	rig_put_groups(r, &o, name);
 	return rig_call(r, &o);
 }
 
 void rig_plan_argv(struct rig *r, struct wire_out *o, const char *name, char *const *argv)
 {
 	char root[80];
-	in_base(r, root, sizeof root, "root");
+	rig_path(r, root, sizeof root, "root");
 	rig_begin(r, o, W_START);
 	wire_str(o, K_NAME, name);
 	for (; *argv; argv++)
 		wire_str(o, K_ARG, *argv);
 	wire_str(o, K_LAYER, root);
-	put_groups(r, o, name);
+	rig_put_groups(r, o, name);
 }
 
 void rig_plan(struct rig *r, struct wire_out *o, const char *name, const char *script)
@@ -423,76 +311,7 @@ bool rig_wait(struct rig *r, const char *name, int state)
 	return RIG_UNTIL(r, s->state == state);
 }
 
-/* --- looking --- */
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-const char *rig_log(struct rig *r, const char *name)
-{
-	static char out[1 << 20];
-	char path[256], *names[64];
-	size_t n = 0, len = 0;
-	snprintf(path, sizeof path, "%s/state/pods/%s/logs/%s", r->base, r->uid, name);
-	_cleanup_dir_ DIR *d = opendir(path);
-	for (struct dirent *de; d && (de = readdir(d));)
-		if (strlen(de->d_name) == 16 && n < ARRAY_LEN(names))
-			names[n++] = strdup(de->d_name);
-	qsort(names, n, sizeof *names, by_name);
-	for (size_t i = 0; i < n; i++) {
-		_cleanup_buf_ struct buf b = { 0 };
-		read_file_at(dirfd(d), names[i], sizeof out, &b);
-		if (len + b.len < sizeof out) {
-			memcpy(out + len, buf_str(&b), b.len);
-			len += b.len;
-		}
-		free(names[i]);
-	}
-	out[len] = 0;
-	return out;
-}
-
-bool rig_logged(struct rig *r, const char *name, const char *text)
-{
-	for (uint64_t end = now_mono_ns() + PATIENCE_MS * 1000000ull; now_mono_ns() < end;) {
-		if (strstr(rig_log(r, name), text))
-			return true;
-		rig_step(r, now_mono_ns() + 5000000);
-	}
-	return false;
-}
-
-bool alive(int pid)
-{
-	return pid > 0 && !kill(pid, 0);
-}
-
-bool wait_dead(int pid)
-{
-	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (fd < 0)
-		return true;
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	return poll(&p, 1, PATIENCE_MS) == 1;
-}
-
 /* --- the end --- */
-
-static void check_no_groups(struct rig *r)
-{
-	for (size_t i = 0; r->cgroups && i < ARRAY_LEN(controllers); i++) {
-		char path[256];
-		rig_cgdir(r, controllers[i], NULL, path, sizeof path);
-		if (!access(path, F_OK)) {
-			fprintf(stderr, "left over: %s\n", path);
-			abort();
-		}
-		snprintf(path, sizeof path, CG "/%s/podfs-test", controllers[i]);
-		rmdir(path);
-	}
-}
 
 static void check_nothing_left(struct rig *r)
 {
@@ -505,7 +324,7 @@ static void check_nothing_left(struct rig *r)
 		fprintf(stderr, "left over:%s%s %u leaks %s\n", tree ? " tree" : "", sock ? " socket" : "", r->leaks, r->last_leak);
 		abort();
 	}
-	check_no_groups(r);
+	rig_no_groups(r);
 }
 
 static void free_seen(struct rig *r)
@@ -532,7 +351,7 @@ void rig_close(struct rig *r)
 		rig_begin(r, &o, W_DELETE);
 		wire_u64(&o, K_GRACE, 0);
 		if (rig_call(r, &o) || !RIG_UNTIL(r, r->gone))
-			die("delete");
+			rig_die("delete");
 	}
 	waitpid(r->pid, &status, 0);
 	left_running = 0;

@@ -48,12 +48,14 @@ struct rig {
 	int fds[3], nfds;  /* of the last reply */
 	uint32_t waiting;
 	bool answered;
-	bool cgroups;      /* this host has what the tests of limits need */
+	bool cgroups;      /* this host has them */
+	int cgversion;
 	char *mem;
 };
 
 /* A rootfs of busybox below base/root, shared by all containers; sandbox when asked for. */
 void rig_open(struct rig *r, bool sandbox);
+void rig_open_on(struct rig *r, bool sandbox, int cgversion); /* 1: v2 where there is nothing else */
 void rig_spawn(struct rig *r, const char *mode); /* another podfs-pod for the same pod */
 int rig_sandbox(struct rig *r);
 /* Deletes the pod if it is still there, and checks that nothing of it is left. */
@@ -81,6 +83,17 @@ struct seen_session *rig_session(struct rig *r, uint64_t serial);
 bool rig_step(struct rig *r, uint64_t end_ns);
 bool rig_wait(struct rig *r, const char *name, int state);
 
+/* --- place.c --- */
+_Noreturn void rig_die(const char *what);
+void rig_path(const struct rig *r, char *out, size_t size, const char *name); /* below base */
+void rig_put(const struct rig *r, const char *name, const char *text, mode_t mode);
+void rig_make_root(struct rig *r);
+void rig_new_uid(struct rig *r);
+void rig_find_groups(struct rig *r, int version);
+void rig_make_groups(struct rig *r, const char *name);
+void rig_put_groups(struct rig *r, struct wire_out *o, const char *name); /* NULL: the pod's */
+void rig_no_groups(struct rig *r);
+bool rig_memory_file(struct rig *r, const char *name, char *out, size_t size);
 /* Everything in the container's log, in a static buffer. */
 const char *rig_log(struct rig *r, const char *name);
 /* Waits until the log has that text. */

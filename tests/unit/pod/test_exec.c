@@ -154,11 +154,11 @@ static void test_codes(void **state)
 }
 
 /* The session sees the container: root, processes, cgroup, environment, user. */
-static void test_inside(void **state)
+static void inside_on(int cgversion)
 {
 	struct rig r;
 	struct wire_out o = { 0 };
-	rig_open(&r, true);
+	rig_open_on(&r, true, cgversion);
 	rig_add(&r, "c1");
 	rig_plan(&r, &o, "c1", "touch /tmp/mine; exec sleep 1000");
 	wire_str(&o, K_USER, "app");
@@ -188,6 +188,12 @@ static void test_inside(void **state)
 		assert_int_equal(rig_simple(&r, W_UNPAUSE, "c1"), 0);
 	}
 	rig_close(&r);
+}
+
+static void test_inside(void **state)
+{
+	inside_on(1);
+	inside_on(2);
 }
 
 static void test_tty(void **state)

@@ -172,7 +172,6 @@ static void test_remove_mode(void **state)
 {
 	struct rig r;
 	struct wire_out o = { 0 };
-	char dir[200];
 	rig_open(&r, true);
 	assert_int_equal(rig_run(&r, "c1", "touch /file; exec sleep 1000"), 0);
 	int pid = rig_container(&r, "c1")->pid;
@@ -182,12 +181,7 @@ static void test_remove_mode(void **state)
 	close_fd(&r.sock);
 	rig_spawn(&r, "-remove");
 	rig_begin(&r, &o, W_DELETE);
-	wire_u64(&o, K_CGVERSION, 1);
-	for (int i = 0; i < 4; i++) {
-		static const char *const all[] = { "cpu", "memory", "pids", "freezer" };
-		rig_cgdir(&r, all[i], NULL, dir, sizeof dir);
-		wire_str(&o, K_CGDIR, dir);
-	}
+	rig_put_groups(&r, &o, NULL);
 	assert_int_equal(rig_call(&r, &o), 0);
 	assert_true(RIG_UNTIL(&r, r.gone));
 	rig_close(&r);
