@@ -179,7 +179,8 @@ static bool may_make_pods(const struct fs *fs, uid_t uid)
 static const char *object_word(const struct node *dir)
 {
 	unsigned row = row_number(dir->row);
-	return row == R_ROOT ? "pod" : row == R_CONTAINERS ? "container" : row == R_EXEC ? "session" : "mkdir";
+	return row == R_ROOT ? "pod" : row == R_CONTAINERS ? "container" : row == R_EXEC ? "session" :
+	       row == R_IMAGES || row == R_IMAGE_DIR ? "images" : "mkdir";
 }
 
 static void object_refused(const struct node *dir, const struct err *e)

@@ -129,7 +129,7 @@ void op_read(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int
 	struct handle *h = handle_of(fs, req, ino, fh, flags);
 	if (!h)
 		return;
-	if (cached && h->open_flags & OPEN_DIRECT)
+	if (cached && !(h->open_flags & OPEN_CACHED))
 		reply(req, -EINVAL);
 	else
 		h->row->kind->read(h, req, size, off);

@@ -47,13 +47,12 @@ enum open_flags {
 	OPEN_NOFLUSH = 2, /* close(2) does not ask */
 	OPEN_STREAM = 4,  /* no position: a parked read does not keep a write on the same descriptor waiting */
 	OPEN_NOSEEK = 8,  /* read from the start to the end only: tail(1) then does not trust the size */
+	OPEN_CACHED = 16, /* all the same, what asks through the page cache is answered: mmap(2), sendfile(2) */
 };
 
 /* r: 0 or -errno. */
 void reply(struct fuse_req *req, int r);
 void reply_data(struct fuse_req *req, const void *mem, size_t len);
-/* len bytes of fd from pos, fewer if the file ends. */
-void reply_file(struct fuse_req *req, int fd, off_t pos, size_t len);
 void reply_written(struct fuse_req *req, size_t len);
 void reply_attr(struct fuse_req *req, const struct stat *st);
 void reply_entry(struct fuse_req *req, uint64_t ino, const struct stat *st);

