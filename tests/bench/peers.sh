@@ -1,4 +1,6 @@
-# The peers: how each is set up and what it is told. Sourced by tests/bench/run; all but setup runs inside the place (place.sh).
+# shellcheck shell=bash disable=SC2034,SC2154,SC2086
+# The peers: how each is set up and what it is told. Sourced by tests/bench/run; all but setup runs inside the
+# place (place.sh).
 #
 # Each uses what Debian 12 ships, with its daemon where it has one, without a network bridge (podfs's sandbox has loopback only),
 # and the same image: busybox and the payload, one layer.
@@ -79,7 +81,6 @@ make_config() {
 }
 
 setup() {
-	# shellcheck disable=SC2086
 	apt-get install -y --no-install-recommends $packages || return 1
 	mkdir -p "$S" "$P"
 	[ -e "$S/build/build.ninja" ] || meson setup "$S/build" "$top" || return 1
@@ -108,7 +109,10 @@ until_works() {
 }
 
 up_containerd() {
-	$CTR version >/dev/null 2>&1 || { daemon containerd containerd -c "$S/containerd.toml" -l warn; until_works $CTR version || return 1; }
+	$CTR version >/dev/null 2>&1 || {
+		daemon containerd containerd -c "$S/containerd.toml" -l warn
+		until_works $CTR version || return 1
+	}
 	$CTR image ls -q | grep -qx $IMAGE || $CTR image import "$S/bb.tar" >/dev/null
 }
 up_docker() {
@@ -226,14 +230,21 @@ lines_sandbox() {
 	echo "floor: unshare -n -i -u true||unshare -n -i -u /bin/true|"
 }
 
+# define C COMMAND: the words that define a container in folder C
+define() { echo "mkdir $1 && echo '$2' >$1/command"; }
+
 lines_run() {
-	local c=$P/sbx/containers/r@U
-	has podfs && echo "podfs: echo image, cat wait/ended|mkdir $c; echo /bin/true >$c/command|echo $IMAGE >$c/image && cat $c/wait/ended|rmdir $c"
-	has podfs && echo "podfs: mkdir to rmdir||mkdir $c && echo /bin/true >$c/command && echo $IMAGE >$c/image && cat $c/wait/ended && rmdir $c|"
+	local c=$P/sbx/containers/r@U ns=/proc/${ctr_pid:-}/ns pid=${lxc_pid:-}
+	if has podfs; then
+		local start="echo $IMAGE >$c/image && cat $c/wait/ended"
+		echo "podfs: echo image, cat wait/ended|$(define $c /bin/true)|$start|rmdir $c"
+		echo "podfs: mkdir to rmdir||$(define $c /bin/true) && $start && rmdir $c|"
+	fi
 	has podman && echo "podman run --pod||$PODMAN run --rm --pod sbx $IMAGE /bin/true|"
 	has docker && echo "docker run, joins||$DOCKER run --rm --network container:sbx --ipc container:sbx $IMAGE /bin/true|"
-	has ctr && echo "ctr run, joins||$CTR run --rm --with-ns network:/proc/$ctr_pid/ns/net --with-ns ipc:/proc/$ctr_pid/ns/ipc --with-ns uts:/proc/$ctr_pid/ns/uts $IMAGE r@U /bin/true|"
-	has lxc && echo "lxc-execute, joins||lxc-execute -P $LXC -n lx --share-net $lxc_pid --share-ipc $lxc_pid --share-uts $lxc_pid -- /bin/true|"
+	has ctr && echo "ctr run, joins||$CTR run --rm --with-ns network:$ns/net --with-ns ipc:$ns/ipc --with-ns uts:$ns/uts" \
+		"$IMAGE r@U /bin/true|"
+	has lxc && echo "lxc-execute, joins||lxc-execute -P $LXC -n lx --share-net $pid --share-ipc $pid --share-uts $pid -- /bin/true|"
 	has crun && echo "crun run, joins (no overlay)||$CRUN run -b $S/bundle/true r@U|"
 	has bwrap && echo "bwrap --unshare-all||bwrap --ro-bind $S/rootfs / --proc /proc --dev /dev --unshare-all /bin/true|"
 	echo "floor: fork and exec||$S/rootfs/bin/true|"
@@ -252,15 +263,20 @@ lines_exec() {
 	has crun && echo "nsenter||nsenter -t $crun_pid -m -u -i -n -p -C -r -w /bin/true|"
 }
 
-# The loops show the file's share: dash's own read, no process made.
+# One cat of the file a thousand times shows the file's share of it.
+thousand() {
+	for ((i = 0; i < 1000; i++)); do echo "$2"; done >"$S/thousand.$1"
+	echo "xargs -a $S/thousand.$1 cat"
+}
+
 lines_status() {
-	local cgroup_file
-	cgroup_file=$(ls /sys/fs/cgroup/memory/memory.usage_in_bytes /sys/fs/cgroup/cgroup.procs 2>/dev/null | head -n 1)
+	local cgroup_file=/sys/fs/cgroup/memory/memory.usage_in_bytes
+	[ -e $cgroup_file ] || cgroup_file=/sys/fs/cgroup/cgroup.procs
 	has podfs && echo "podfs: cat status||cat $P/sbx/status|"
 	has podfs && echo "podfs: cat state||cat $P/sbx/containers/c/state|"
 	echo "cat of a cgroup file||cat $cgroup_file|"
-	has podfs && echo "podfs: 1000 reads of status||i=0; while [ \$i -lt 1000 ]; do read x <$P/sbx/status; i=\$((i+1)); done|"
-	echo "1000 reads of a cgroup file||i=0; while [ \$i -lt 1000 ]; do read x <$cgroup_file; i=\$((i+1)); done|"
+	has podfs && echo "podfs: cat of 1000 times status||$(thousand podfs "$P/sbx/status")|"
+	echo "cat of 1000 times a cgroup file||$(thousand cgroup $cgroup_file)|"
 	has podman && echo "podman inspect||$PODMAN inspect -f {{.State.Status}} sbx-c|"
 	has docker && echo "docker inspect||$DOCKER inspect -f {{.State.Status}} sbx|"
 	has ctr && echo "ctr task ls||$CTR task ls|"
@@ -270,14 +286,19 @@ lines_status() {
 
 # From the start until the last byte is in the file; podfs says `ended` only then.
 lines_write() {
-	local c=$P/sbx/containers/lg b=$BYTES log=$S/lxc-lg.log
-	has podfs && echo "podfs|mkdir $c; echo /bin/lines $b >$c/command|echo $IMAGE >$c/image && cat $c/wait/ended|rmdir $c"
-	has podman && echo "podman||$PODMAN run -d --name lg $IMAGE /bin/lines $b && $PODMAN wait lg && $S/filled \`$PODMAN inspect -f '{{.HostConfig.LogConfig.Path}}' lg\` $b|$PODMAN rm -f lg"
-	has docker && echo "docker||$DOCKER run -d --network none --name lg $IMAGE /bin/lines $b && $DOCKER wait lg && $S/filled \`$DOCKER inspect -f '{{.LogPath}}' lg\` $b|$DOCKER rm -f lg"
+	local c=$P/sbx/containers/lg b=$BYTES log=$S/lxc-lg.log filled=$S/filled
+	local podman_log="\`$PODMAN inspect -f '{{.HostConfig.LogConfig.Path}}' lg\`"
+	local docker_log="\`$DOCKER inspect -f '{{.LogPath}}' lg\`"
+	has podfs && echo "podfs|$(define $c "/bin/lines $b")|echo $IMAGE >$c/image && cat $c/wait/ended|rmdir $c"
+	has podman && echo "podman||$PODMAN run -d --name lg $IMAGE /bin/lines $b && $PODMAN wait lg && $filled $podman_log $b|" \
+		"$PODMAN rm -f lg"
+	has docker && echo "docker||$DOCKER run -d --network none --name lg $IMAGE /bin/lines $b && $DOCKER wait lg &&" \
+		"$filled $docker_log $b|$DOCKER rm -f lg"
 	if has lxc; then
 		lxc_config lg "/bin/lines $b"
 		sed -i "s|^lxc.console.path.*|lxc.console.logfile = $log|" "$LXC/lg/config"
-		echo "lxc, its console log|rm -f $log|lxc-start -P $LXC -n lg -d && lxc-wait -P $LXC -n lg -s STOPPED -t 60 && $S/filled $log $b|rm -f $log"
+		echo "lxc, its console log|rm -f $log|lxc-start -P $LXC -n lg -d && lxc-wait -P $LXC -n lg -s STOPPED -t 60 &&" \
+			"$filled $log $b|rm -f $log"
 	fi
 	if has crun; then
 		bundle lines "[\"/bin/lines\",\"$b\"]"
@@ -286,20 +307,28 @@ lines_write() {
 	fi
 }
 
+# Each writes a log once, which stays.
+logs_up() {
+	local c=$P/sbx/containers/lr
+	if has podfs && [ ! -e "$c" ]; then
+		mkdir "$c"
+		echo "/bin/lines $BYTES" >"$c/command"
+		echo $IMAGE >"$c/image"
+		cat "$c/wait/ended"
+	fi
+	has podman && ! $PODMAN container exists lr && $PODMAN run -d --name lr $IMAGE /bin/lines "$BYTES" && $PODMAN wait lr
+	has docker && ! $DOCKER inspect lr && $DOCKER run -d --network none --name lr $IMAGE /bin/lines "$BYTES" && $DOCKER wait lr
+	[ -e "$S/plain.log" ] || "$S/rootfs/bin/lines" "$BYTES" >"$S/plain.log"
+}
+
 # The whole log through the client to /dev/null.
 lines_read() {
-	local c=$P/sbx/containers/lr
-	if has podfs; then
-		[ -e "$c" ] || { mkdir "$c"; echo "/bin/lines $BYTES" >"$c/command"; echo $IMAGE >"$c/image"; cat "$c/wait/ended" >/dev/null; }
-		echo "podfs: cat logs/NAME||cat $P/sbx/logs/lr|"
-		echo "podfs: cat NAME.stdout||cat $P/sbx/logs/lr.stdout|"
-		echo "podfs: cat NAME.timestamps||cat $P/sbx/logs/lr.timestamps|"
-	fi
-	has podman && { $PODMAN container exists lr || { $PODMAN run -d --name lr $IMAGE /bin/lines "$BYTES" && $PODMAN wait lr; }; } >/dev/null
+	logs_up >/dev/null 2>&1
+	has podfs && echo "podfs: cat logs/NAME||cat $P/sbx/logs/lr|"
+	has podfs && echo "podfs: cat NAME.stdout||cat $P/sbx/logs/lr.stdout|"
+	has podfs && echo "podfs: cat NAME.timestamps||cat $P/sbx/logs/lr.timestamps|"
 	has podman && echo "podman logs||$PODMAN logs lr|"
-	has docker && { $DOCKER inspect lr >/dev/null 2>&1 || { $DOCKER run -d --network none --name lr $IMAGE /bin/lines "$BYTES" && $DOCKER wait lr; }; } >/dev/null
 	has docker && echo "docker logs||$DOCKER logs lr|"
-	[ -e "$S/plain.log" ] || "$S/rootfs/bin/lines" "$BYTES" >"$S/plain.log"
 	echo "cat of a plain file||cat $S/plain.log|"
 }
 
@@ -309,7 +338,10 @@ lines_read() {
 idle_up() {
 	case $1 in
 	podfs) mkdir "$P/d$i" ;;
-	podfs-container) mkdir "$P/d$i" "$P/d$i/containers/c" && echo /bin/pause >"$P/d$i/containers/c/command" && echo $IMAGE >"$P/d$i/containers/c/image" ;;
+	podfs-container)
+		mkdir "$P/d$i" "$P/d$i/containers/c" && echo /bin/pause >"$P/d$i/containers/c/command" &&
+			echo $IMAGE >"$P/d$i/containers/c/image"
+		;;
 	podman) $PODMAN pod create --network none --name "d$i" >/dev/null && $PODMAN pod start "d$i" >/dev/null ;;
 	docker) $DOCKER run -d --network none --name "d$i" $IMAGE /bin/pause >/dev/null ;;
 	ctr) $CTR run -d $IMAGE "d$i" /bin/pause ;;

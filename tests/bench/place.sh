@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # The place where peers are compared: namespaces of its own, so that bridges, mounts, cgroups, daemons and
 # containers touch nothing of the machine and end with it. Sourced by tests/bench/run.
 #
@@ -12,7 +13,7 @@ group=podfs-bench
 
 place_alive() { [ -s "$holder" ] && [ "$(readlink "/proc/$(cat "$holder")/exe" 2>/dev/null)" = "$S/rootfs/bin/pause" ]; }
 
-v1_hierarchies() { # NAME OPTIONS MOUNT-POINT
+v1_hierarchies() { # OPTIONS MOUNT-POINT lines
 	awk '$3 == "cgroup" { n = split($4, o, ","); c = ""
 		for (i = 1; i <= n; i++) if (o[i] !~ /^(rw|relatime|nosuid|nodev|noexec|xattr|release_agent=.*)$/) c = c (c ? "," : "") o[i]
 		print c, $2 }' /proc/mounts
