@@ -30,7 +30,7 @@ show_args='["sh","-c","for a; do echo \"<$a>\"; done","entry"]'
 	start_pod cmd args 'echo my-args'; [ "$(log)" = 'my-args' ]; again
 	mkdir "$P/p"
 	run ! bash -c "echo none > '$P/p/image'"
-	grep -q command "$P/p/containers/p/error"
+	grep -q command "$P/p/error"
 }
 
 @test "words of a command: quotes, backslashes, JSON" {

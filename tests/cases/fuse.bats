@@ -173,6 +173,15 @@ reading() { grep -qs '^State:[[:space:]]*[SD]' "/proc/$1/status"; }
 	exec 5<&-
 }
 
+@test "who polls before each read comes to the end of events and logs" {
+	run_pod web 'echo hello'
+	is 0 "$P/web/wait/ended"
+	echo 10Q >"$P/web/memory.max" || :
+	for f in web/events web/error web/logs/web .node/events; do
+		timeout 10 busybox sh -c 'n=0; while read -r l; do n=$((n+1)); done < "$1"; [ $n -gt 0 ]' _ "$P/$f"
+	done
+}
+
 @test "instead of inotify there is events to follow" {
 	timeout 20 tail -f "$P/.node/events" >"$T/seen" &
 	local follower=$!

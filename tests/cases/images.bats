@@ -84,7 +84,7 @@ no_layers() { [ -z "$(find "$T/state/images/layers" "$T/state/images/refs" -mind
 @test "rm: busy while a container uses it, then gone" {
 	run_pod web "$forever"
 	fails 'busy' rm "$P/$images/busybox"
-	grep -q 'web' "$P/.node/error"
+	grep -q 'busybox: used by' "$P/.node/error"
 	[ -e "$P/$images/busybox" ]
 	echo 0 >"$P/web/grace"
 	rmdir "$P/web"

@@ -57,12 +57,16 @@ v1() { echo "/sys/fs/cgroup/$1$(sed -n "s/^[0-9]*:\(.*,\)*$1\(,.*\)*:\(.*\)/\3/p
 }
 
 @test "limits are there again after a restart" {
+	local before
 	run_pod web "$forever"
+	before=$(cat "$P/web/containers/web/pid")
 	echo 64M >"$P/web/containers/web/memory.max"
 	echo restart >"$P/web/ctl"
-	timeout 10 cat "$P/web/wait/running"
+	within 10 runs_anew "$before"
 	[ "$(kernel memory.max)" = 67108864 ]
 }
+
+runs_anew() { local p; p=$(cat "$P/web/containers/web/pid"); [ -n "$p" ] && [ "$p" != "$1" ]; }
 
 @test "what the OOM killer ends says OOMKilled, a plain SIGKILL does not" {
 	import busybox
@@ -115,7 +119,7 @@ v1() { echo "/sys/fs/cgroup/$1$(sed -n "s/^[0-9]*:\(.*,\)*$1\(,.*\)*:\(.*\)/\3/p
 	for f in "$P/web" "$c"; do
 		[ "$(cat "$f/memory.current")" -gt 0 ]
 		[ "$(cat "$f/memory.peak")" -ge "$(cat "$f/memory.current")" ]
-		[ "$(cat "$f/pids.current")" -ge 2 ]
+		[ "$(cat "$f/pids.current")" -ge 1 ]
 		head -n 1 "$f/cpu.stat" | grep -qE '^usage_usec [1-9][0-9]*$'
 		for key in user_usec system_usec nr_periods nr_throttled throttled_usec; do has "^$key [0-9]+$" "$f/cpu.stat"; done
 		[ "$(cut -d' ' -f1 "$f/memory.events" | paste -sd' ')" = 'low high max oom oom_kill' ] ||

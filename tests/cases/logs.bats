@@ -36,6 +36,7 @@ follow() { "$@" >"$T/followed" 2>"$T/follow.err" & follower=$!; }
 	run ! grep -vE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z ' "$T/lines"
 	grep -qE 'Z (.* )?one$' "$T/lines"
 	grep -qE 'Z (.* )?two$' "$T/lines"
+	grep -qE 'Z (.* )?five$' "$T/lines"
 	# they do not go back
 	cut -d' ' -f1 "$T/lines" | sort -c
 	[ "$(date -d "$(head -n 1 "$T/lines" | cut -d' ' -f1)" +%s)" -ge $(($(date +%s) - 60)) ]

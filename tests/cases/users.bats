@@ -83,7 +83,7 @@ as() { # USER COMMAND…
 
 @test "dir: is for root alone" {
 	as nobody mkdir "$P/mine"
-	fails 'ermi' as nobody sh -c "echo dir:/ > '$P/mine/image'"
+	fails 'ermi' as nobody bash -c "echo dir:/ > '$P/mine/image'"
 	is Pending "$P/mine/status"
 }
 
