@@ -13,6 +13,7 @@
 /* Where the last read ended, as the reader counts and in the ring. */
 struct position {
 	uint64_t theirs, ring;
+	bool told_end; /* that read has said: nothing more for now */
 };
 
 static struct ring *ring_of(const struct node *n)
@@ -48,7 +49,7 @@ static void ringfile_read(struct handle *h, struct fuse_req *req, size_t size, u
 	size_t len = ring_at(ring, at, &p);
 	if (len > size)
 		len = size;
-	*pos = (struct position){ off + len, at + len };
+	*pos = (struct position){ off + len, at + len, !len };
 	reply_data(req, p, len);
 }
 
@@ -57,14 +58,15 @@ static void ringfile_release(struct handle *h)
 	free(h->data);
 }
 
-/* For who polls there is something to read until it has been read: so a program can follow without asking once a second. */
+/* For who polls there is something to read until a read has met the end: so a program can follow without asking once a
+ * second, and one that polls before each read (busybox sh's `read`) comes to that end. */
 static unsigned ringfile_ready(struct handle *h)
 {
 	struct node n;
 	const struct position *pos = h->data;
 	if (handle_node(h, &n))
 		return EPOLLERR | EPOLLIN;
-	return pos->ring < ring_size(ring_of(&n)) ? EPOLLIN : 0;
+	return !pos->told_end || pos->ring < ring_size(ring_of(&n)) ? EPOLLIN : 0;
 }
 
 static void ringfile_stat(const struct node *n, struct stat *st)
