@@ -118,7 +118,7 @@ int main(int argc, char **argv)
 	struct pod *p = &pod_self;
 	struct err e = { 0 };
 	*p = (struct pod){
-		.pods_fd = -1, .dir_fd = -1, .run_fd = -1, .self = -1, .listener.fd = -1, .reaper.watch.fd = -1, .reaper_sock = -1, .link.number = 1,
+		.pods_fd = -1, .dir_fd = -1, .run_fd = -1, .self = -1, .listener.fd = -1, .reaper.watch.fd = -1, .recorder.watch.fd = -1, .reaper_sock = -1, .link.number = 1,
 		.link.watch.fd = -1, .remove_only = argc > 1 && !strcmp(argv[1], "-remove"),
 		.policy = { .grace_s = 30, .base_ms = 10000, .cap_ms = 300000, .reset_ms = 600000 },
 	};

@@ -125,7 +125,7 @@ struct pod {
 	struct loop loop;
 	const char *uid, *name, *state;
 	char hostname[65];
-	bool remove_only, standing, share_pid;
+	bool remove_only, standing, share_pid, has_etc;
 	bool leaving, told_gone;
 	uint64_t leave_by_ns; /* CLOCK_MONOTONIC */
 	int pods_fd;          /* STATE/pods */
@@ -140,7 +140,7 @@ struct pod {
 	struct policy policy;
 	struct link link;
 	struct watch listener;
-	struct child reaper;
+	struct child reaper, recorder;
 	int reaper_sock;      /* its report is still to come; -1: it stands, or there is none */
 	struct timer idle;    /* gives back memory that only a busy moment needed */
 	struct container *containers;
@@ -181,6 +181,7 @@ void request_handle(struct pod *p, struct wire_in *in);
 /* --- sandbox.c --- */
 int sandbox_folder(struct pod *p, int state, struct err *e); /* opens STATE/pods/UID, made if need be */
 int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e);
+int sandbox_etc(struct pod *p, struct err *e); /* the files that containers have in /etc, unless they are there */
 void sandbox_made(struct pod *p); /* what nobody needs to wait for */
 int sandbox_hostname(struct pod *p, const char *hostname, struct err *e);
 

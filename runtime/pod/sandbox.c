@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +16,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #define RESOLV_MAX 65536
 
@@ -66,12 +66,17 @@ static int copy_resolv(struct pod *p, struct err *e)
 	return write_etc(p, "resolv.conf", &text, e);
 }
 
-static int make_etc(struct pod *p, struct err *e)
+int sandbox_etc(struct pod *p, struct err *e)
 {
+	if (p->has_etc)
+		return 0;
 	if (mkdirat(p->dir_fd, "etc", 0755) && errno != EEXIST)
 		return err_sys(e, errno, "etc");
 	int r = write_names(p, e);
-	return r ? r : copy_resolv(p, e);
+	if (!r)
+		r = copy_resolv(p, e);
+	p->has_etc = !r;
+	return r;
 }
 
 static int take_hostname(struct pod *p, const char *hostname, struct err *e)
@@ -92,7 +97,7 @@ int sandbox_hostname(struct pod *p, const char *hostname, struct err *e)
 	int r = take_hostname(p, hostname, e);
 	if (!r)
 		r = set_hostname(p, e);
-	return r ? r : write_names(p, e);
+	return r || !p->has_etc ? r : write_names(p, e);
 }
 
 /* --- the folder of a pod --- */
@@ -172,53 +177,55 @@ static int make_namespaces(struct pod *p, struct err *e)
 }
 
 /* The disk (a journal commit) and the kernel (a network namespace) take about as long, and neither needs the other: the
- * files are a child's work meanwhile. */
-struct files {
-	struct pod *pod;
-	const char *record; /* NULL: the one on disk stands */
+ * record is a child's work meanwhile. Its report is awaited, not its end. */
+struct recording {
+	const struct pod *pod;
+	const char *text;
 	size_t len;
-	struct child child;
 	int sock, report;
 };
 
-static int make_files(struct files *f, struct err *e)
+static void write_record(void *arg)
 {
-	int r = make_etc(f->pod, e);
-	return r || !f->record ? r : record_put(f->pod->dir_fd, f->record, f->len, e);
-}
-
-static void files_child(void *arg)
-{
-	struct files *f = arg;
+	struct recording *rec = arg;
 	struct err e = { 0 };
-	int r = make_files(f, &e);
-	report_send(f->report, r, 0, &e, -1);
+	int r = record_put(rec->pod->dir_fd, rec->text, rec->len, &e);
+	report_send(rec->report, r, 0, &e, -1);
 }
 
-static void files_begin(struct files *f)
+static void on_written(struct child *c UNUSED, int code UNUSED, int sig UNUSED)
+{
+}
+
+static void record_begin(struct pod *p, struct recording *rec)
 {
 	int sv[2];
-	f->sock = -1;
-	if (wire_socketpair(sv))
+	rec->sock = -1;
+	if (!rec->text || wire_socketpair(sv))
 		return;
-	f->sock = sv[0];
-	f->report = sv[1];
-	if (child_clone(f->pod, &f->child, 0, -1, -1, files_child, f))
-		close_fd(&f->sock);
-	close_fd(&f->report);
+	rec->sock = sv[0];
+	rec->report = sv[1];
+	if (child_clone(p, &p->recorder, 0, -1, -1, write_record, rec)) {
+		close_fd(&rec->sock);
+	} else {
+		p->recorder.exited = on_written;
+		child_watch(p, &p->recorder);
+	}
+	close_fd(&rec->report);
 }
 
-static int files_end(struct files *f, struct err *e)
+static int record_end(struct recording *rec, struct err *e)
 {
 	struct report rep;
-	siginfo_t si;
-	if (f->sock < 0)
-		return make_files(f, e);
-	while (waitid(P_PIDFD, (id_t)f->child.watch.fd, &si, WEXITED) && errno == EINTR)
+	struct pollfd in = { .fd = rec->sock, .events = POLLIN };
+	if (!rec->text)
+		return 0;
+	if (rec->sock < 0)
+		return record_put(rec->pod->dir_fd, rec->text, rec->len, e);
+	while (poll(&in, 1, -1) < 0 && errno == EINTR)
 		;
-	close_fd(&f->child.watch.fd);
-	int got = report_read(f->sock, &rep);
-	close_fd(&f->sock);
+	int got = report_read(rec->sock, &rep);
+	close_fd(&rec->sock);
 	if (got <= 0)
 		return err_set(e, EIO, "record: the process that wrote it ended");
 	return rep.err.code ? err_set(e, rep.err.code, "%s", rep.err.text) : 0;
@@ -226,19 +233,19 @@ static int files_end(struct files *f, struct err *e)
 
 int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e)
 {
-	struct files f = { .pod = p };
-	struct err of_files = { 0 };
+	struct recording rec = { .pod = p };
+	struct err of_record = { 0 };
 	int r = take_settings(p, in, e);
 	if (r)
 		return r;
-	f.record = wire_find(in, K_RECORD, &f.len);
-	files_begin(&f);
+	rec.text = wire_find(in, K_RECORD, &rec.len);
+	record_begin(p, &rec);
 	r = make_namespaces(p, e);
-	int on_disk = files_end(&f, &of_files);
-	if (!on_disk && f.record)
+	int recorded = record_end(&rec, &of_record);
+	if (!recorded && rec.text)
 		record_settle(p->dir_fd, !r);
-	if (!r && on_disk)
-		r = err_set(e, -on_disk, "%s", of_files.text);
+	if (!r && recorded)
+		r = err_set(e, -recorded, "%s", of_record.text);
 	p->standing = !r;
 	return r;
 }
@@ -258,7 +265,8 @@ static void default_signals(void)
 void sandbox_made(struct pod *p)
 {
 	default_signals();
+	sandbox_etc(p, NULL); /* failing, it is tried again, and told, when a container starts; and so is the reaper */
 	put_old_away(p);
-	reaper_begin(p, NULL); /* failing, it is tried again, and told, when a container starts */
+	reaper_begin(p, NULL);
 	memory_trim_later(p);
 }

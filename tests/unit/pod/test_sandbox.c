@@ -37,6 +37,7 @@ static void test_stands(void **state)
 	assert_false(other_namespace(&r, "mnt") || other_namespace(&r, "pid"));
 	read_state(&r, "pod.ini", &b);
 	assert_string_equal(buf_str(&b), "[pod]\nname = web\n");
+	assert_int_equal(rig_simple(&r, W_HELLO, NULL), 0); /* the rest comes after the answer */
 	read_state(&r, "etc/hostname", &b);
 	assert_string_equal(buf_str(&b), "web\n");
 	read_state(&r, "etc/hosts", &b);
