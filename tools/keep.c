@@ -181,7 +181,7 @@ static int read_ready(struct keep *k, int fd, struct err *e)
 		int n = now < deadline ? poll(p, ARRAY_LEN(p), (int)((deadline - now) / 1000000) + 1) : 0;
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (p[1].revents)
+		if (!p[0].revents && p[1].revents)
 			return err_set(e, ECANCELED, "asked to end while the server was starting");
 		if (n <= 0)
 			return err_set(e, ETIMEDOUT, "podfs-server was not ready after %d seconds", READY_MS / 1000);

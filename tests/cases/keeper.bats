@@ -213,7 +213,7 @@ second_is_empty() { [ -z "$(cat "$T/p2/.node/leaving")" ]; }
 	has '^grace *= *8$' "$P/.node/config"
 	unmount_podfs
 	local pair
-	for pair in 'nosuchkey = 1' 'grace = soon' 'restart = Perhaps' 'max_pods' '[nosection]'; do
+	for pair in 'nosuchkey = 1' 'grace = soon' 'restart = Perhaps' 'max_pods' $'[nosection]\nx = 1'; do
 		printf '[node]\nmax_pods = 3\n%s\n' "$pair" >"$T/bad.conf"
 		run timeout 30 "$podfs" -o "$(options "config=$T/bad.conf")" "$P"
 		[ "$status" -eq 1 ] || [ "$status" -eq 2 ]
@@ -256,7 +256,9 @@ second_is_empty() { [ -z "$(cat "$T/p2/.node/leaving")" ]; }
 		grep -q " $2 .* fuse.podfs podfs " /proc/self/mountinfo
 		[ -d "$2/.node" ]
 		mkdir "$2/web"
+		[ "$(cat "$2/web/status")" = Pending ]
 		rmdir "$2/web"
+		timeout 10 sh -c "until [ -z \"\$(cat $2/.node/leaving)\" ]; do :; done"
 		umount "$2"
 		! mount -t fuse.podfs podfs "$2" -o "$3,nosuch=1"
 	' _ "$podfs" "$P" "$(options)" "$PODFS_BUILD"

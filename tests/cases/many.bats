@@ -72,16 +72,19 @@ eight_shells() {
 only_one_left() { [ "$(find "$T/state/pods" -mindepth 1 -maxdepth 1 | wc -l)" -eq 1 ]; }
 
 # 300 readers: 100 of wait/ended, 100 of a session's out, 100 tail -f of the log.
-readers() {
+start_readers() {
 	local i
 	for ((i = 0; i < 100; i++)); do
-		cat "$P/web/wait/ended" >/dev/null 2>&1 &
-		cat "$P/web/exec/s/out" >/dev/null 2>&1 &
-		tail -f "$P/web/logs/web" >/dev/null 2>&1 &
+		reader cat "$P/web/wait/ended"
+		reader cat "$P/web/exec/s/out"
+		reader tail -f "$P/web/logs/web"
 	done
 }
-# Background jobs of a script ignore SIGINT: these are started by a shell with job control, as a person's are.
-start_readers() { bash -mc "$(declare -f readers); P='$P'; readers; jobs -p" >"$T/readers"; }
+# Background jobs of a script ignore ^C; these do not, as a person's do not.
+reader() {
+	env --default-signal=INT "$@" >/dev/null 2>&1 &
+	echo $! >>"$T/readers"
+}
 waiting() { [ "$(xargs -a "$T/readers" -I{} cat /proc/{}/wchan 2>/dev/null | wc -c)" -gt 0 ] && [ "$(alive)" -eq 300 ]; }
 alive() { local n=0 p; while read -r p; do ended_or_zombie "$p" || n=$((n + 1)); done <"$T/readers"; echo $n; }
 none_alive() { [ "$(alive)" -eq 0 ]; }

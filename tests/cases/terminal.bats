@@ -10,7 +10,7 @@ at_terminal() {
 	terminal=$!
 }
 type_() { printf "$1" >"$T/keys"; }
-on_screen() { within 10 grep -qE -- "$1" "$T/screen" || { cat -v "$T/screen"; return 1; }; }
+on_screen() { within 10 grep -qE -- "$1" "$T/screen" || { echo "no $1"; cat -v "$T/screen"; return 1; }; }
 no_session() { [ -z "$(find "$P/web/exec" -mindepth 1 -type d)" ]; }
 
 @test "a command: its output, its errors, its code" {
@@ -20,7 +20,7 @@ no_session() { [ -z "$(find "$P/web/exec" -mindepth 1 -type d)" ]; }
 		run -3 $sh "$podfs_exec" web sh -c 'exit 3'
 		run --separate-stderr $sh "$podfs_exec" web/web sh -c 'echo out; echo err >&2'
 		[ "$output" = out ]
-		[ "$stderr" = err ]
+		[ "$stderr" = err ] || { echo "stderr: $stderr"; return 1; }
 		[ "$(seq 1 20000 | $sh "$podfs_exec" web wc -l)" = 20000 ]
 		run -127 $sh "$podfs_exec" web /no/such
 		[[ $output == */no/such* ]]
@@ -74,17 +74,19 @@ resized() { type_ 'stty size\r'; grep -q '44 111' "$T/screen"; }
 	type_ 'echo up""here\r'
 	on_screen '^uphere'
 	# killed from outside
-	kill "$(pgrep -f "dash $podfs_exec" | head -n 1)"
-	on_screen '^icanon'
+	kill "$(pgrep -of "^dash $podfs_exec")"
+	on_screen '(^|[^-])icanon'
 	wait $terminal || true
 	within 5 no_session
 }
 
 @test "^C of a command without a terminal removes its session" {
 	run_pod web "$forever"
-	bash -mc "dash '$podfs_exec' web sleep 4245 </dev/null & echo \$! >'$T/pid'"
+	# what a shell without job control starts in the background ignores ^C
+	env --default-signal=INT dash "$podfs_exec" web sleep 4245 </dev/null &
+	local person=$!
 	within 5 pgrep -fx 'sleep 4245'
-	kill -INT "$(cat "$T/pid")"
+	kill -INT $person
 	within 5 no_session
 	within 5 ended_sleep
 }
