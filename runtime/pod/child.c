@@ -248,7 +248,7 @@ static int job_spawn(struct job *j)
 	return 0;
 }
 
-struct job *job_start(struct pod *p, int (*run)(void *, struct err *), void (*done)(void *, const struct err *), void *arg)
+void job_start(struct pod *p, int (*run)(void *, struct err *), void (*done)(void *, const struct err *), void *arg)
 {
 	struct job *j = calloc(1, sizeof *j);
 	struct err e = { 0 };
@@ -261,8 +261,7 @@ struct job *job_start(struct pod *p, int (*run)(void *, struct err *), void (*do
 		free(j);
 		err_sys(&e, -r, "fork");
 		done(arg, &e);
-		return NULL;
+		return;
 	}
 	p->jobs = j;
-	return j;
 }

@@ -53,6 +53,6 @@ struct job {
 	void *arg;
 };
 /* Without memory or processes for it done is called at once, with that error. */
-struct job *job_start(struct pod *p, int (*run)(void *, struct err *), void (*done)(void *, const struct err *), void *arg);
+void job_start(struct pod *p, int (*run)(void *, struct err *), void (*done)(void *, const struct err *), void *arg);
 
 #endif

@@ -32,6 +32,7 @@ struct container *container_new(struct pod *p, const char *name)
 	for (int i = 0; i < 2; i++)
 		c->out[i] = (struct output){ .watch.fd = -1, .stream = i ? LOG_STDERR : LOG_STDOUT, .container = c };
 	snprintf(c->name, sizeof c->name, "%s", name);
+	snprintf(c->label, sizeof c->label, "%.*s", (int)strcspn(name, "."), name);
 	life_init(c);
 	struct container **at = &p->containers;
 	while (*at)
@@ -87,7 +88,7 @@ static const char *shown_reason(const struct container *c, enum wire_state state
 	return state == WIRE_TERMINATED ? end_reason(c) : NULL;
 }
 
-void container_put(const struct container *c, struct wire_out *o)
+static void container_put(const struct container *c, struct wire_out *o)
 {
 	enum wire_state state = shown_state(c);
 	wire_begin(o, W_CONTAINER, 0);

@@ -221,7 +221,7 @@ static int clone_session(struct session *s, struct container *c, const struct wi
 		return group;
 	int r = child_clone(p, &s->child, 0, group, c->init.watch.fd, launch_session, &l);
 	if (r)
-		return err_sys(e, -r, "container %s", c->name);
+		return err_sys(e, -r, "container %s", c->label);
 	s->child.exited = on_exited;
 	s->group = fcntl(s->child.watch.fd, F_DUPFD_CLOEXEC, 3);
 	child_watch(p, &s->child);
@@ -268,11 +268,11 @@ int session_start(struct pod *p, const struct wire_in *in, struct asker a, struc
 	const char *name = wire_get_str(in, K_NAME);
 	struct container *c = container_find(p, name);
 	if (!c)
-		return err_set(e, ENOENT, "container %s: there is none", name ? name : "");
+		return err_set(e, ENOENT, "container %.*s: there is none", name ? (int)strcspn(name, ".") : 0, name);
 	if (c->state == PAUSED)
-		return err_set(e, EBUSY, "container %s is paused", name);
+		return err_set(e, EBUSY, "container %s is paused", c->label);
 	if (c->state != RUNNING && !(c->init.pid && c->root_run == c->run && (c->state == STOPPING || c->state == RESTARTING)))
-		return err_set(e, ESRCH, "container %s does not run", name);
+		return err_set(e, ESRCH, "container %s does not run", c->label);
 	if (session_find(p, wire_get_u64(in, K_SESSION, 0)))
 		return err_set(e, EEXIST, "session exists already");
 	struct session *s = session_new(p, c, in, a);

@@ -85,7 +85,7 @@ static int enter_cgroups(struct launch *l, struct err *e)
 static int join_container(struct launch *l, struct err *e)
 {
 	if (setns(l->join, CLONE_NEWNS | CLONE_NEWCGROUP))
-		return err_sys(e, errno, "container %s", l->container);
+		return err_sys(e, errno, "the container's namespaces");
 	l->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return l->root < 0 ? err_sys(e, errno, "/") : 0;
 }

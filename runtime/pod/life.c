@@ -81,7 +81,7 @@ static int patience_over(struct container *c, struct err *e UNUSED)
 		send_kill(c);
 	} else if (!c->leak_told) {
 		c->leak_told = true;
-		link_event(c->pod, W_LEAK, c->name, "process %d of container %s does not end", (int)c->init.pid, c->name);
+		link_event(c->pod, W_LEAK, c->name, "process %d of container %s does not end", (int)c->init.pid, c->label);
 	}
 	return 0;
 }
@@ -90,7 +90,7 @@ static int patience_over(struct container *c, struct err *e UNUSED)
 static void cancel(struct container *c, struct asker *a)
 {
 	struct err e;
-	err_set(&e, ECANCELED, "container %s was stopped before it came up", c->name);
+	err_set(&e, ECANCELED, "container %s was stopped before it came up", c->label);
 	link_reply(c->pod, a, -ECANCELED, &e);
 }
 
@@ -258,12 +258,12 @@ static int unpause(struct container *c, struct err *e)
 
 static int not_running(struct container *c, struct err *e)
 {
-	return err_set(e, ESRCH, "container %s does not run", c->name);
+	return err_set(e, ESRCH, "container %s does not run", c->label);
 }
 
 static int not_paused(struct container *c, struct err *e)
 {
-	return err_set(e, EINVAL, "container %s is not paused", c->name);
+	return err_set(e, EINVAL, "container %s is not paused", c->label);
 }
 
 static int nothing(struct container *c UNUSED, struct err *e UNUSED)

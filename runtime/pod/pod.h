@@ -20,7 +20,6 @@
 
 #include <sys/types.h>
 
-#define CGROUP_DIRS_MAX 16 /* v1: as many hierarchies as can be */
 #define SKELETON "skeleton" /* in STATE: the lowest layer of every root, with what is mounted upon: /proc, /etc/hosts … */
 #define EXIT_NOT_FOUND 127 /* POSIX shell, 2.8.2: exit status for commands */
 #define EXIT_NOT_EXECUTABLE 126
@@ -63,7 +62,8 @@ struct output {
 struct container {
 	struct pod *pod;
 	struct container *next;
-	char name[SPEC_NAME_MAX + 65]; /* the server's id of it: also the name of its folders */
+	char name[SPEC_NAME_MAX + 65];  /* the server's id of it, NAME.SERIAL: also the name of its folders */
+	char label[SPEC_NAME_MAX + 1];  /* NAME: for sentences */
 	enum life state;
 	bool draining;        /* its processes are gone, its pipes not yet empty */
 	bool sent_kill;       /* SIGKILL came from us: then it was not the OOM killer */
@@ -126,7 +126,7 @@ struct pod {
 	const char *uid, *name, *state;
 	char hostname[65];
 	bool remove_only, standing, share_pid, has_etc;
-	bool leaving, told_gone;
+	bool leaving;
 	uint64_t leave_by_ns; /* CLOCK_MONOTONIC */
 	int pods_fd;          /* STATE/pods */
 	int dir_fd;           /* STATE/pods/UID */
@@ -210,7 +210,6 @@ void container_free(struct container *c);
 /* Makes the next run's folders in a child. */
 void container_prepare(struct container *c);
 void container_tell(struct container *c);
-void container_put(const struct container *c, struct wire_out *o);
 /* A run came up: its root takes the place of the one before, whose folder is removed. Takes fd. */
 void container_new_root(struct container *c, int fd);
 /* A run did not: its folder is removed. */

@@ -20,7 +20,7 @@ static struct container *named(struct pod *p, const struct wire_in *in, struct e
 	const char *name = wire_get_str(in, K_NAME);
 	struct container *c = container_find(p, name);
 	if (!c)
-		err_set(e, ENOENT, "container %s: there is none", name ? name : "");
+		err_set(e, ENOENT, "container %.*s: there is none", name ? (int)strcspn(name, ".") : 0, name);
 	return c;
 }
 
@@ -86,7 +86,7 @@ static int do_share(struct pod *p, struct wire_in *in, struct asker *a UNUSED, s
 	const char *share = wire_get_str(in, K_SHARE);
 	for (struct container *c = p->containers; c; c = c->next)
 		if (c->init.pid)
-			return err_set(e, EBUSY, "share: container %s runs", c->name);
+			return err_set(e, EBUSY, "share: container %s runs", c->label);
 	p->share_pid = share && strstr(share, "pid");
 	return 0;
 }
@@ -204,12 +204,12 @@ static int do_start(struct pod *p, struct wire_in *in, struct asker *a, struct e
 		return -ENOENT;
 	struct plan *plan = plan_new(in);
 	if (!plan)
-		return err_set(e, ENOMEM, "container %s: out of memory", c->name);
+		return err_set(e, ENOMEM, "container %s: out of memory", c->label);
 	policy_take(&c->policy, in);
 	if (wire_get_u64(in, K_KEEP, 0)) {
 		if (c->state != DEFINED && c->state != ENDED) {
 			free(plan);
-			return err_set(e, EBUSY, "container %s runs", c->name);
+			return err_set(e, EBUSY, "container %s runs", c->label);
 		}
 		free(c->plan);
 		c->plan = plan;
@@ -217,7 +217,7 @@ static int do_start(struct pod *p, struct wire_in *in, struct asker *a, struct e
 	}
 	if (c->want) {
 		struct err replaced;
-		err_set(&replaced, ECANCELED, "container %s: a newer start took its place", c->name);
+		err_set(&replaced, ECANCELED, "container %s: a newer start took its place", c->label);
 		link_reply(p, &c->want_asker, -ECANCELED, &replaced);
 		free(c->want);
 	}
@@ -244,14 +244,14 @@ static int do_kill(struct pod *p, struct wire_in *in, struct asker *a UNUSED, st
 	if (!c)
 		return -ENOENT;
 	if (!c->init.pid || c->state == STARTING)
-		return err_set(e, ESRCH, "container %s does not run", c->name);
+		return err_set(e, ESRCH, "container %s does not run", c->label);
 	if (c->state == PAUSED) {
 		int r = life_event(c, ON_UNPAUSE, e);
 		if (r)
 			return r;
 	}
 	int r = container_signal(c, sig);
-	return r ? err_sys(e, -r, "container %s: signal %d", c->name, sig) : 0;
+	return r ? err_sys(e, -r, "container %s: signal %d", c->label, sig) : 0;
 }
 
 static int do_pause(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
