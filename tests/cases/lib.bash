@@ -39,12 +39,8 @@ options() { echo "state=$T/state,run=$T/run,cgroup=$CG${1:+,$1}"; }
 mount_podfs() { timeout 30 "$podfs" -o "$(options "${1:-}")" "$P"; }
 
 # The processes of this instance: keeper, server, podfs-pod. Containers are their children.
-instance_pids() {
-	# with NULs the files are binary: grep names them once; not the grep itself
-	grep -lF "$T/" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3 | while read -r p; do
-		[ "$(cat "/proc/$p/comm" 2>/dev/null)" != grep ] && [ -e "/proc/$p" ] && echo "$p"
-	done
-}
+# The name is given on stdin, or grep would find itself.
+instance_pids() { grep -lF -f - /proc/[0-9]*/cmdline <<<"$T/" 2>/dev/null | cut -d/ -f3; }
 keeper_pid() { sed 's/ .*//;q' "$T/state/lock"; }
 server_pid() { pgrep -P "$(keeper_pid)" -x podfs-server; }
 mounted() { grep -q " $P fuse.podfs \| $P .* fuse.podfs " /proc/self/mountinfo; }
