@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#define ROUNDS_MAX 1000
+
 static int by_size(const void *a, const void *b)
 {
 	double d = *(const double *)a - *(const double *)b;
@@ -63,7 +65,7 @@ static void delete(struct rig *r, double *answered, double *gone)
 
 static void bench_sandbox(struct rig *r, int n)
 {
-	double ready[n], answered[n], gone[n];
+	double ready[ROUNDS_MAX], answered[ROUNDS_MAX], gone[ROUNDS_MAX];
 	for (int i = 0; i < n; i++) {
 		reset(r);
 		quiet(30);
@@ -89,7 +91,7 @@ static int start(struct rig *r, const char *name, char *const *argv)
 
 static void bench_first_start(struct rig *r, int n)
 {
-	double running[n], a, b;
+	double running[ROUNDS_MAX], a, b;
 	char *argv[] = { (char *)"sleep", (char *)"1000", NULL };
 	for (int i = 0; i < n; i++) {
 		reset(r);
@@ -106,7 +108,7 @@ static void bench_first_start(struct rig *r, int n)
 
 static void bench_start(struct rig *r, int n)
 {
-	double running[n], ended[n];
+	double running[ROUNDS_MAX], ended[ROUNDS_MAX];
 	char *argv[] = { (char *)"true", NULL };
 	reset(r);
 	rig_spawn(r, NULL);
@@ -125,7 +127,7 @@ static void bench_start(struct rig *r, int n)
 
 static void bench_exec(struct rig *r, int n)
 {
-	double up[n], ended[n];
+	double up[ROUNDS_MAX], ended[ROUNDS_MAX];
 	char *argv[] = { (char *)"sleep", (char *)"1000", NULL };
 	must(!start(r, "c1", argv), r->error);
 	for (int i = 0; i < n; i++) {
@@ -243,6 +245,8 @@ int main(int argc, char **argv)
 	int n = argc > 1 ? atoi(argv[1]) : 30, pods = argc > 2 ? atoi(argv[2]) : 50;
 	struct rig r;
 	double a, b;
+	if (n < 1 || n > ROUNDS_MAX || pods < 1)
+		return 2;
 	rig_open(&r, true);
 	rig_add(&r, "c1");
 	delete(&r, &a, &b);

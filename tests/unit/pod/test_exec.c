@@ -160,7 +160,8 @@ static void inside_on(int cgversion)
 	struct wire_out o = { 0 };
 	rig_open_on(&r, true, cgversion);
 	rig_add(&r, "c1");
-	rig_plan(&r, &o, "c1", "touch /tmp/mine; exec sleep 1000");
+	char *argv[] = { (char *)"sleep", (char *)"1000", NULL };
+	rig_plan_argv(&r, &o, "c1", argv);
 	wire_str(&o, K_USER, "app");
 	wire_str(&o, K_CWD, "/tmp");
 	wire_str(&o, K_ENV, "COLOUR=red");
