@@ -160,3 +160,18 @@ int cgroup_remove(const struct plan *pl, struct err *busy)
 			return err_sys(busy, EBUSY, "cgroup %s", path);
 	return 0;
 }
+
+void cgroup_remove_parents(const struct plan *pl)
+{
+	struct wire_in in = plan_view(pl);
+	const char *path;
+	for (unsigned i = 0; (path = plan_nth(&in, K_CGDIR, i)); i++) {
+		char parent[PATH_MAX];
+		const char *slash = strrchr(path, '/');
+		if (!slash || (size_t)(slash - path) >= sizeof parent)
+			continue;
+		memcpy(parent, path, (size_t)(slash - path));
+		parent[slash - path] = 0;
+		rmdir(parent);
+	}
+}

@@ -12,17 +12,25 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#define LOOKUPS_MAX 10000 /* on a busy host a few are lost, not thousands */
+
 struct stage {
 	const char *name; /* before the sentence of a failure; NULL: the sentence says it */
 	int (*run)(struct launch *l, struct err *e);
 };
 
+/* EAGAIN: something was renamed or mounted somewhere on the host while ".." was being looked up (openat2(2)). */
 int beneath(int root, const char *path, int flags)
 {
 	struct open_how how = {
 		.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
-	long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+	long fd = -1;
+	for (int tries = 0; tries < LOOKUPS_MAX; tries++) {
+		fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+		if (fd >= 0 || errno != EAGAIN)
+			break;
+	}
 	return fd < 0 ? -errno : (int)fd;
 }
 

@@ -257,6 +257,8 @@ int cgroup_freeze(const struct plan *pl, bool on, struct err *e);
 bool cgroup_kill(const struct plan *pl);
 /* rmdir of the groups and what is below. 0, or -EBUSY: again later. busy: the first that was. */
 int cgroup_remove(const struct plan *pl, struct err *busy);
+/* The node's folders above the pod's groups, if they are empty: for the last pod, when there is no server to do it. */
+void cgroup_remove_parents(const struct plan *pl);
 
 /* --- remove.c --- */
 void leave_begin(struct pod *p, uint32_t grace_s);

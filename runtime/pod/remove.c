@@ -77,6 +77,8 @@ static void say_goodbye(struct pod *p)
 	if (p->loop.stop)
 		return;
 	link_unlisten(p);
+	if (p->link.watch.fd < 0)
+		cgroup_remove_parents(p->groups);
 	wire_begin(&o, W_GONE, 0);
 	link_send(p, &o);
 	link_flush(p, GONE_MS);
