@@ -12,7 +12,6 @@
 
 enum {
 	SCRATCH = 16 * 1024,          /* on the stack */
-	PIECE = 128 * 1024,           /* at once; with more, container and pump wait for each other in turn */
 	RETRY_NS = 100 * 1000 * 1000, /* how often a broken disk is tried again */
 };
 
@@ -113,8 +112,9 @@ static ssize_t take(struct log_writer *w, int pipefd, enum log_stream stream, si
 		return discard(w, pipefd, len);
 	int r = log_ready(w);
 	if (!r) {
+		/* A whole large pipe at once: each call has its price in the file system. */
 		uint64_t room = log_hard_end(w) - w->last.end;
-		room = room < PIECE ? room : PIECE;
+		room = room < LOG_MAX_REC ? room : LOG_MAX_REC;
 		struct piece p = { 0 };
 		r = move(w, pipefd, len < room ? len : room, &p);
 		if (!r)
