@@ -8,12 +8,12 @@
  * capability to make a device node opens none.
  */
 #include "runtime/pod/launch.h"
+#include "runtime/pod/mount_api.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #define CLOSED (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)

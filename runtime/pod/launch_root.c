@@ -4,6 +4,7 @@
  * their paths need no escaping and the option text stays short.
  */
 #include "runtime/pod/launch.h"
+#include "runtime/pod/mount_api.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 

@@ -87,7 +87,6 @@ static int begin(struct pod *p, char **arg, int sock, struct err *e)
 	if (r)
 		return r;
 	take_signals();
-	memory_keep_small();
 	setsid();
 	umask(022);
 	if (chdir("/"))
@@ -117,6 +116,7 @@ int main(int argc, char **argv)
 {
 	struct pod *p = &pod_self;
 	struct err e = { 0 };
+	memory_keep_small();
 	*p = (struct pod){
 		.pods_fd = -1, .dir_fd = -1, .run_fd = -1, .self = -1, .listener.fd = -1, .reaper.watch.fd = -1, .recorder.watch.fd = -1, .reaper_sock = -1, .link.number = 1,
 		.link.watch.fd = -1, .remove_only = argc > 1 && !strcmp(argv[1], "-remove"),

@@ -18,6 +18,7 @@
 #include "runtime/spec/spec.h"
 #include "runtime/wire/wire.h"
 
+#include <limits.h>
 #include <sys/types.h>
 
 #define SKELETON "skeleton" /* in STATE: the lowest layer of every root, with what is mounted upon: /proc, /etc/hosts … */

@@ -8,6 +8,7 @@
  * Its mount namespace holds nothing but the tmpfs that containers see at /dev/shm: a mount can only be cloned
  * from a namespace one is in, and podfs-pod's own is the host's.
  */
+#include "runtime/pod/mount_api.h"
 #include "runtime/pod/pod.h"
 
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 

@@ -8,7 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <linux/fs.h>
+#include <sys/syscall.h>
 
 #define RECORD "pod.ini"
 #define OTHER ".pod.ini" /* being written, then the old one */
@@ -25,7 +26,7 @@ static int write_other(int dir_fd, const char *text, size_t len)
 int record_put(int dir_fd, const char *text, size_t len, struct err *e)
 {
 	int r = write_other(dir_fd, text, len);
-	if (!r && renameat2(dir_fd, OTHER, dir_fd, RECORD, RENAME_EXCHANGE))
+	if (!r && syscall(SYS_renameat2, dir_fd, OTHER, dir_fd, RECORD, RENAME_EXCHANGE))
 		r = errno == ENOENT && !renameat(dir_fd, OTHER, dir_fd, RECORD) ? 0 : -errno;
 	if (r) {
 		unlinkat(dir_fd, OTHER, 0);
