@@ -15,8 +15,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define OOM_SCORE (-999) /* the last that the OOM killer would choose; -1000 would exempt it, and its memory with it */
-
 struct pod pod_self;
 const int pod_ignores[3] = { SIGHUP, SIGINT, SIGPIPE };
 
@@ -50,23 +48,6 @@ static void take_signals(void)
 		signal(pod_ignores[i], SIG_IGN);
 }
 
-/* Lowering it needs CAP_SYS_RESOURCE, which root may lack: then it stays as it is, and the server is told. */
-static void lower_oom_score(struct pod *p)
-{
-	char text[16] = "";
-	static const char want[] = "-999";
-	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
-		return;
-	p->oom_score = atoi(text);
-	if (p->oom_score <= OOM_SCORE)
-		return;
-	if (pwrite(fd, want, sizeof want - 1, 0) > 0)
-		p->oom_lowered = true;
-	else
-		p->note = "oom_score_adj can't be lowered here: the OOM killer may choose podfs-pod";
-}
-
 static int open_folders(struct pod *p, const char *run, struct err *e)
 {
 	_cleanup_close_ int s = open(p->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -78,7 +59,7 @@ static int open_folders(struct pod *p, const char *run, struct err *e)
 	p->run_fd = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (p->run_fd < 0)
 		return err_sys(e, errno, "%s", run);
-	return p->remove_only ? 0 : sandbox_folder(p, s, e);
+	return 0;
 }
 
 static int begin(struct pod *p, char **arg, int sock, struct err *e)
@@ -93,7 +74,6 @@ static int begin(struct pod *p, char **arg, int sock, struct err *e)
 		return err_sys(e, errno, "/");
 	/* No process in a container may look into what will be its sibling. */
 	prctl(PR_SET_DUMPABLE, 0);
-	lower_oom_score(p);
 	p->self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	r = p->self < 0 ? -errno : loop_init(&p->loop);
 	if (!r)
@@ -101,7 +81,7 @@ static int begin(struct pod *p, char **arg, int sock, struct err *e)
 	if (r)
 		return err_sys(e, -r, "event loop");
 	r = open_folders(p, arg[3], e);
-	return r ? r : link_listen(p, e);
+	return r || !p->remove_only ? r : link_listen(p, e);
 }
 
 /* The first request is answered with what went wrong before it. */

@@ -180,7 +180,6 @@ _Noreturn void memory_wait_forever(void);
 void request_handle(struct pod *p, struct wire_in *in);
 
 /* --- sandbox.c --- */
-int sandbox_folder(struct pod *p, int state, struct err *e); /* opens STATE/pods/UID, made if need be */
 int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e);
 int sandbox_etc(struct pod *p, struct err *e); /* the files that containers have in /etc, unless they are there */
 void sandbox_made(struct pod *p); /* what nobody needs to wait for */

@@ -111,7 +111,7 @@ static int do_delete(struct pod *p, struct wire_in *in, struct asker *a, struct 
 	uint32_t grace = (uint32_t)wire_get_u64(in, K_GRACE, p->policy.grace_s);
 	if (p->leaving)
 		return err_set(e, ENOENT, "pod %s is being removed", p->name);
-	if (p->remove_only) {
+	if (!p->standing) {
 		p->groups = plan_new(in);
 	} else {
 		int r = record_leave(p->dir_fd, e);

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #define RESOLV_MAX 65536
+#define OOM_SCORE (-999) /* the last that the OOM killer would choose; -1000 would exempt it, and its memory with it */
 
 static int loopback_up(struct err *e)
 {
@@ -127,31 +128,48 @@ static void put_old_away(struct pod *p)
 	job_start(p, remove_old, old_removed, p);
 }
 
+static int open_folder(struct pod *p, struct err *e)
+{
+	if (mkdirat(p->pods_fd, p->uid, 0700) && errno != EEXIST)
+		return err_sys(e, errno, "pods/%s", p->uid);
+	close_fd(&p->dir_fd);
+	p->dir_fd = openat(p->pods_fd, p->uid, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return p->dir_fd < 0 ? err_sys(e, errno, "pods/%s", p->uid) : 0;
+}
+
 /* Once a node. A half-made one does no harm: what it lacks is made in each container's upper layer. */
-static void make_skeleton(int state)
+static void make_skeleton(struct pod *p)
 {
 	static const char *const folders[] = { "", "/proc", "/sys", "/dev", "/etc" };
 	static const char *const files[] = { "/hostname", "/hosts", "/resolv.conf" };
 	char path[64];
-	if (!faccessat(state, SKELETON "/etc/resolv.conf", F_OK, 0))
+	if (!faccessat(p->pods_fd, "../" SKELETON "/etc/resolv.conf", F_OK, 0))
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
-		snprintf(path, sizeof path, SKELETON "%s", folders[i]);
-		mkdirat(state, path, 0755);
+		snprintf(path, sizeof path, "../" SKELETON "%s", folders[i]);
+		mkdirat(p->pods_fd, path, 0755);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		snprintf(path, sizeof path, SKELETON "/etc%s", files[i]);
-		_cleanup_close_ int fd UNUSED = openat(state, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+		snprintf(path, sizeof path, "../" SKELETON "/etc%s", files[i]);
+		_cleanup_close_ int fd UNUSED = openat(p->pods_fd, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
 	}
 }
 
-int sandbox_folder(struct pod *p, int state, struct err *e)
+/* Lowering it needs CAP_SYS_RESOURCE, which root may lack: then it stays as it is, and the server is told. */
+static void lower_oom_score(struct pod *p)
 {
-	make_skeleton(state);
-	if (mkdirat(p->pods_fd, p->uid, 0700) && errno != EEXIST)
-		return err_sys(e, errno, "pods/%s", p->uid);
-	p->dir_fd = openat(p->pods_fd, p->uid, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return p->dir_fd < 0 ? err_sys(e, errno, "pods/%s", p->uid) : 0;
+	char text[16] = "";
+	static const char want[] = "-999";
+	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
+		return;
+	p->oom_score = atoi(text);
+	if (p->oom_score <= OOM_SCORE)
+		return;
+	if (pwrite(fd, want, sizeof want - 1, 0) > 0)
+		p->oom_lowered = true;
+	else
+		p->note = "oom_score_adj can't be lowered here: the OOM killer may choose podfs-pod";
 }
 
 /* --- all of it --- */
@@ -177,19 +195,25 @@ static int make_namespaces(struct pod *p, struct err *e)
 }
 
 /* The disk (a journal commit) and the kernel (a network namespace) take about as long, and neither needs the other: the
- * record is a child's work meanwhile. Its report is awaited, not its end. */
+ * pod's folder and record are a child's work meanwhile. Its report is awaited, not its end. */
 struct recording {
-	const struct pod *pod;
+	struct pod *pod;
 	const char *text;
 	size_t len;
 	int sock, report;
 };
 
+static int put(struct recording *rec, struct err *e)
+{
+	int r = open_folder(rec->pod, e);
+	return r || !rec->text ? r : record_put(rec->pod->dir_fd, rec->text, rec->len, e);
+}
+
 static void write_record(void *arg)
 {
 	struct recording *rec = arg;
 	struct err e = { 0 };
-	int r = record_put(rec->pod->dir_fd, rec->text, rec->len, &e);
+	int r = put(rec, &e);
 	report_send(rec->report, r, 0, &e, -1);
 }
 
@@ -201,7 +225,7 @@ static void record_begin(struct pod *p, struct recording *rec)
 {
 	int sv[2];
 	rec->sock = -1;
-	if (!rec->text || wire_socketpair(sv))
+	if (wire_socketpair(sv))
 		return;
 	rec->sock = sv[0];
 	rec->report = sv[1];
@@ -218,17 +242,15 @@ static int record_end(struct recording *rec, struct err *e)
 {
 	struct report rep;
 	struct pollfd in = { .fd = rec->sock, .events = POLLIN };
-	if (!rec->text)
-		return 0;
 	if (rec->sock < 0)
-		return record_put(rec->pod->dir_fd, rec->text, rec->len, e);
+		return put(rec, e);
 	while (poll(&in, 1, -1) < 0 && errno == EINTR)
 		;
 	int got = report_read(rec->sock, &rep);
 	close_fd(&rec->sock);
 	if (got <= 0)
 		return err_set(e, EIO, "record: the process that wrote it ended");
-	return rep.err.code ? err_set(e, rep.err.code, "%s", rep.err.text) : 0;
+	return rep.err.code ? err_set(e, rep.err.code, "%s", rep.err.text) : open_folder(rec->pod, e);
 }
 
 int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e)
@@ -241,6 +263,9 @@ int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e)
 	rec.text = wire_find(in, K_RECORD, &rec.len);
 	record_begin(p, &rec);
 	r = make_namespaces(p, e);
+	if (!r)
+		r = link_listen(p, e);
+	lower_oom_score(p);
 	int recorded = record_end(&rec, &of_record);
 	if (!recorded && rec.text)
 		record_settle(p->dir_fd, !r);
@@ -266,6 +291,7 @@ void sandbox_made(struct pod *p)
 {
 	default_signals();
 	sandbox_etc(p, NULL); /* failing, it is tried again, and told, when a container starts; and so is the reaper */
+	make_skeleton(p);
 	put_old_away(p);
 	reaper_begin(p, NULL);
 	memory_trim_later(p);
