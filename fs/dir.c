@@ -363,8 +363,11 @@ void op_unlink(struct fs *fs, struct fuse_req *req, uint64_t parent, const char 
 		return;
 	}
 	if (!r) {
+		/* Said once a walk: `error` has room for a few lines. */
+		bool again = is_walking(fs, node_pod_serial(&dir), req_caller(req).pid);
 		remember_refusal(fs, &dir, req);
-		r = node_refuse(&n, EPERM, "files are not removed here; rmdir removes a pod, container or session");
+		r = again ? -EPERM :
+			node_refuse(&n, EPERM, "files are not removed here; rmdir removes a pod, container or session");
 	}
 	reply(req, r);
 }

@@ -134,6 +134,16 @@ static void keep_text(struct job *j)
 	v->rest = j->cut;
 }
 
+/* After a refusal nothing more comes of what was carried. */
+static void drop_rest(struct handle *h)
+{
+	struct value *v = h ? h->data : NULL;
+	if (!v || !v->rest)
+		return;
+	v->rest = false;
+	buf_reset(&v->text);
+}
+
 /* A program's buffer may end inside a value: stdio writes whole blocks (bash 1024 to a terminal's size, others 4096). */
 static bool may_be_cut(const struct job *j)
 {
@@ -169,6 +179,8 @@ static bool set_answer(struct job *j, struct fuse_req *req, int r, const struct 
 	}
 	if (r < 0 && !g)
 		refused(&n, e);
+	if (r < 0)
+		drop_rest(handle_find(j->fs, j->fh));
 	if (!r && req)
 		keep_text(j);
 	if (req && r < 0)
@@ -199,6 +211,7 @@ static void value_write(struct handle *h, struct fuse_req *req, const char *data
 	bool anew = !t.field || begins_anew(v, t.field);
 	v->wrote = true;
 	if ((anew ? 0 : v->text.len) + size > SPEC_VALUE_MAX) {
+		drop_rest(h);
 		reply(req, node_refuse(&n, E2BIG, "more than %d bytes", SPEC_VALUE_MAX));
 		return;
 	}
