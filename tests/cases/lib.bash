@@ -45,6 +45,7 @@ keeper_pid() { sed 's/ .*//;q' "$T/state/lock"; }
 server_pid() { pgrep -P "$(keeper_pid)" -x podfs-server; }
 mounted() { grep -q " $P fuse.podfs \| $P .* fuse.podfs " /proc/self/mountinfo; }
 our_mounts() { grep -F "$T" /proc/*/mountinfo 2>/dev/null | sed 's/^[^:]*://' | awk '{ print $5 }' | sort -u; }
+mount_holders() { grep -lF "$T" /proc/[0-9]*/mountinfo 2>/dev/null | cut -d/ -f3 | paste -sd, | xargs -r ps -o pid,ppid,mntns,stat,args -p; }
 our_cgroups() { find /sys/fs/cgroup -type d -path "*/$CG*" 2>/dev/null; }
 
 unmount_podfs() {
@@ -116,7 +117,7 @@ no_leaks_listed() { [ ! -e "$P/.node/leaks" ] || [ -z "$(timeout 5 tee /dev/stde
 nothing_left() {
 	local bad=0
 	within 10 no_process_left || { echo "left: processes"; ps -o pid,ppid,stat,args -p "$(instance_pids | paste -sd,)"; bad=1; }
-	[ -z "$(our_mounts)" ] || { echo "left: mounts" "$(our_mounts)"; bad=1; }
+	[ -z "$(our_mounts)" ] || { echo "left: mounts" "$(our_mounts)" "held by:"; mount_holders; bad=1; }
 	within 5 no_cgroup_left || { echo "left: cgroups" "$(our_cgroups)"; bad=1; }
 	[ -z "$(ls -A "$T/state/pods" 2>/dev/null)" ] || { echo "left: records" "$(ls -AR "$T/state/pods")"; bad=1; }
 	[ -z "$(find "$T/state/images/tmp" -mindepth 1 2>/dev/null)" ] || { echo "left: imports"; bad=1; }
@@ -130,7 +131,8 @@ sanitizer_silent() {
 	local f bad=0
 	for f in "$T"/sanitizer*; do
 		[ -s "$f" ] || continue
-		head -n 60 "$f"
+		[ "$bad" -eq 1 ] || head -n 25 "$f"
+		grep SUMMARY "$f"
 		bad=1
 	done
 	return $bad

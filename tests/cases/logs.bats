@@ -29,7 +29,7 @@ follow() { "$@" >"$T/followed" 2>"$T/follow.err" & follower=$!; }
 }
 
 @test "each line with its time" {
-	run_pod web 'sh -c "echo one; echo two >&2; printf three; sleep 0.3; echo four; printf five"'
+	run_pod web 'sh -c "echo one; sleep 0.2; echo two >&2; sleep 0.2; printf three; sleep 0.2; echo four; printf five"'
 	is 0 "$P/web/wait/ended"
 	cat "$P/web/$log.timestamps" >"$T/lines"
 	[ "$(wc -l <"$T/lines")" -eq 3 ]
@@ -182,7 +182,13 @@ idle_in_loop() { [ -n "$(pgrep -P "$(cat "$P/web/containers/web/pid")" sleep)" ]
 	within 5 grep -qx 'I am a' "$P/web/logs/a"
 	within 5 grep -qx 'I am b' "$P/web/logs/b"
 	for v in '' .stdout .stderr .timestamps .previous; do [ -e "$P/web/logs/a$v" ]; done
-	[ "$(pgrep -fc "podfs-pod .*$T/")" -le 2 ]
+	# who has a segment open for writing (flags: O_RDWR)
+	for p in $(instance_pids); do
+		for f in $(find "/proc/$p/fd" -lname "$T/state/pods/*/logs/*" 2>/dev/null); do
+			grep -q '^flags:.*2$' "${f/fd/fdinfo}" && echo "$p"
+		done
+	done | sort -u >"$T/writers"
+	[ "$(wc -l <"$T/writers")" -eq 1 ]
 }
 
 @test "a background child that keeps the pipes does not keep the end waiting" {
