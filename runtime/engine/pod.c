@@ -440,6 +440,17 @@ static void pod_lost(struct pod *p)
 	engine_changed(p->engine, p, CHANGE_STATE);
 }
 
+bool pod_reconnect(struct pod *p)
+{
+	char name[64];
+	snprintf(name, sizeof name, "%s.sock", p->spec->uid);
+	int sock = wire_connect(p->engine->run_fd, name);
+	if (sock < 0 || link_attach(p, sock))
+		return false;
+	restore_hello(p);
+	return true;
+}
+
 void pod_on_disconnect(struct pod *p)
 {
 	bool gone = p->link->gone, creating = false;
@@ -448,6 +459,9 @@ void pod_on_disconnect(struct pod *p)
 		creating |= c == p;
 	link_drop(p); /* answers the requests: mkdir's or rmdir's among them, which may move p to leaving */
 	if (creating)
+		return;
+	/* A podfs-pod drops a server that was too slow to read; then it lives and listens still. */
+	if (!gone && pod_reconnect(p))
 		return;
 	if (p->leaving && gone)
 		pod_gone(p);

@@ -125,6 +125,8 @@ void container_unlink(struct container *c); /* out of p->containers */
 int pod_spawn(struct pod *p, const char *mode, struct err *e); /* mode NULL or "-remove"; connects p->link */
 /* Makes the sandbox: W_SANDBOX to a fresh podfs-pod. */
 int pod_sandbox(struct pod *p, reply_fn *fn, void *arg, struct err *e);
+/* Connects to the podfs-pod that listens in the run folder and asks for its state. False: nobody does. */
+bool pod_reconnect(struct pod *p);
 void pod_start_removal(struct pod *p);
 void container_on_state(struct pod *p, struct wire_in *in);
 void container_open_log(struct container *c);

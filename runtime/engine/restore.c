@@ -198,13 +198,8 @@ static void bring_back(struct pod *p)
 {
 	struct engine *en = p->engine;
 	struct err e = { 0 };
-	char name[64];
-	snprintf(name, sizeof name, "%s.sock", p->spec->uid);
-	int sock = wire_connect(en->run_fd, name);
-	if (sock >= 0 && !link_attach(p, sock)) {
-		restore_hello(p);
+	if (pod_reconnect(p))
 		return;
-	}
 	if (p->leaving) {
 		pod_start_removal(p);
 		return;

@@ -33,7 +33,7 @@ int log_dir_each(int dirfd, int (*fn)(void *arg, uint64_t start, bool index), vo
 	if (lseek(dirfd, 0, SEEK_SET) < 0)
 		return -errno;
 	for (;;) {
-		ssize_t n = getdents64(dirfd, mem, sizeof mem);
+		ssize_t n = getdents64(dirfd, (void *)mem, sizeof mem);
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
 		for (ssize_t at = 0; at < n;) {
