@@ -189,6 +189,8 @@ static int read_ready(struct keep *k, int fd, struct err *e)
 		if (got <= 0)
 			break;
 		len += (size_t)got;
+		if (memchr(line, '\n', len))
+			break;
 	}
 	line[len] = 0;
 	line[strcspn(line, "\n")] = 0;
