@@ -203,12 +203,17 @@ static int read_ready(struct keep *k, int fd, struct err *e)
 	return err_set(e, EIO, "podfs-server %s before it was ready; %s/podfs.log may say why", how, k->o->cfg.state);
 }
 
-static void kill_server(struct keep *k)
+/* Given the time to take with it what is its own and not a pod's. */
+static void end_server(struct keep *k)
 {
 	char how[80];
 	if (!k->pid)
 		return;
-	pidfd_send_signal(k->server.fd, SIGKILL, NULL, 0);
+	struct pollfd p = { .fd = k->server.fd, .events = POLLIN };
+	/* A child that has not been reaped keeps its number. */
+	kill(k->pid, SIGTERM);
+	if (p.fd < 0 || poll(&p, 1, END_MS) <= 0)
+		kill(k->pid, SIGKILL);
 	reap(k, how, sizeof how);
 }
 
@@ -239,7 +244,7 @@ static int start_server(struct keep *k, bool again, struct err *e)
 	k->server.fd = pidfd_open(k->pid, 0);
 	r = k->server.fd < 0 ? err_sys(e, errno, "pidfd_open") : read_ready(k, ours, e);
 	if (r)
-		kill_server(k);
+		end_server(k);
 	return r;
 }
 
@@ -314,7 +319,7 @@ static void serve(struct keep *k, bool again)
 	} else if (mount_gone(k->m)) {
 		over(k);
 	} else {
-		kill_server(k);
+		end_server(k);
 		note(k, "the server does not start: %s", e.text);
 		start_again(k);
 	}
@@ -351,7 +356,7 @@ static int watch_signals(struct keep *k)
 
 static void keep_free(struct keep *k)
 {
-	kill_server(k);
+	end_server(k);
 	close_fd(&k->signals.fd);
 	loop_free(&k->loop);
 	free(k);

@@ -111,7 +111,7 @@ remove_all_pods() {
 }
 none_leaving() { [ -z "$(timeout 5 cat "$P/.node/leaving")" ]; }
 no_pod_process() { ! pgrep -fa "^[^ ]*podfs-pod .*$T/" >/dev/null; }
-no_leaks_listed() { [ ! -e "$P/.node/leaks" ] || [ -z "$(timeout 5 tee /dev/stderr <"$P/.node/leaks" 2>/dev/null)" ]; }
+no_leaks_listed() { is '' "$P/.node/leaks"; }
 
 # Everything that carries this instance's names has to be gone.
 nothing_left() {

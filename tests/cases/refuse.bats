@@ -127,6 +127,26 @@ said() { tail -n 1 "$2" | grep -qiE -- "$1" || { echo "the last line of $2 is:";
 	is '' "$P/web/labels"
 }
 
+@test "a record and a pod have their bounds" {
+	mkdir "$P/web"
+	local i
+	for ((i = 0; i < 40; i++)); do mkdir "$P/web/containers/c$i" 2>"$T/err" || break; done
+	[ "$i" -eq 32 ]
+	said 'at most 32' "$P/web/error"
+	head -c 60000 /dev/zero | tr '\0' a >"$T/big"
+	for ((i = 0; i < 32; i++)); do cp "$T/big" "$P/web/containers/c$i/args" 2>"$T/err" || break; done
+	[ "$i" -ge 2 ] && [ "$i" -lt 4 ]
+	grep -q 'too long' "$T/err"
+	said 'args' "$P/web/containers/c$i/error"
+	is '' "$P/web/containers/c$i/args"
+	# what is there stays, and small things still fit
+	echo 5 >"$P/web/grace"
+	is 5 "$P/web/grace"
+	unmount_podfs
+	mount_podfs
+	is "$(cat "$T/big")" "$P/web/containers/c0/args"
+}
+
 @test "words" {
 	mkdir "$P/web"
 	mkdir "$P/web/containers/a"
