@@ -59,6 +59,7 @@ void link_drop(struct pod *p)
 	loop_del(p->engine->loop, &l->watch);
 	close_fd(&l->watch.fd);
 	drop_queue(l);
+	free(take_ptr(l->record));
 	struct err e;
 	err_set(&e, ENODEV, "pod %s: its podfs-pod has ended", p->spec->name);
 	struct request *all = take_ptr(l->requests);

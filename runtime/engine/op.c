@@ -31,6 +31,7 @@ static void op_free(struct op *o)
 		o->free(o);
 	free(o->text);
 	free(o->old);
+	free(o->record);
 	free(o);
 }
 
@@ -47,6 +48,10 @@ static void on_reply(void *arg, int result, struct wire_in *in UNUSED, const str
 	struct op *o = arg;
 	struct pod *p = o->pod;
 	unqueue(o);
+	if (result >= 0 && o->record) {
+		free(p->link->record);
+		p->link->record = take_ptr(o->record);
+	}
 	if (result < 0) {
 		o->revert(o);
 		if (o->done)
@@ -70,6 +75,19 @@ static int check_target(struct op *o, struct err *e)
 	return 0;
 }
 
+/* The record goes along unless the one on disk is the same already: writing `image` again only restarts. */
+static int put_record(struct op *o, struct wire_out *out, struct err *e)
+{
+	_cleanup_buf_ struct buf record = { 0 };
+	const char *on_disk = o->pod->link->record;
+	int r = record_write(o->pod->spec, &record, e);
+	if (r || (on_disk && !strcmp(on_disk, buf_str(&record))))
+		return r;
+	wire_put(out, K_RECORD, record.data, record.len);
+	o->record = take_ptr(record.data);
+	return 0;
+}
+
 static int begin(struct op *o, struct err *e)
 {
 	int r = check_target(o, e);
@@ -79,12 +97,10 @@ static int begin(struct op *o, struct err *e)
 	if (r)
 		return r;
 	struct wire_out out = { 0 };
-	_cleanup_buf_ struct buf record = { 0 };
-	r = record_write(o->pod->spec, &record, e);
+	r = o->message(o, &out, e);
 	if (!r)
-		r = o->message(o, &out, e);
+		r = put_record(o, &out, e);
 	if (!r) {
-		wire_put(&out, K_RECORD, record.data, record.len);
 		r = link_request(o->pod, &out, on_reply, o);
 		if (r == -ENODEV)
 			err_set(e, ENODEV, "pod %s: its sandbox is gone (echo start > ctl makes it anew)", o->pod->spec->name);

@@ -58,6 +58,7 @@ struct pod_link {
 	struct out_msg *queue, **queue_tail; /* what the socket did not take yet */
 	size_t queued;
 	struct op *ops, **ops_tail; /* the first one is under way */
+	char *record;            /* the text that is known to be on disk; NULL: not known */
 	struct timer timer;      /* of rmdir: the name is freed even if podfs-pod does not answer */
 	done_fn *remove_done;
 	void *remove_arg;
@@ -101,6 +102,7 @@ struct op {
 	const struct spec_field *field;
 	char *text, *old;
 	size_t len;
+	char *record; /* the new text, when it goes along */
 	bool by_root, was_set, sent;
 	uid_t uid;
 	gid_t gid;

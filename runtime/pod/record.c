@@ -2,7 +2,8 @@
  *
  * The new text is made durable under another name, then the two names are exchanged
  * (renameat2(2), RENAME_EXCHANGE): at every instant there is one whole record, and the old one
- * is still at hand. Called in podfs-pod's loop: a slow disk delays this pod.
+ * is still at hand. The exchange itself is not waited for: a power cut may take the last seconds' changes back, each of
+ * them whole. Called in podfs-pod's loop: a slow disk delays this pod.
  */
 #include "runtime/pod/pod.h"
 
@@ -28,12 +29,8 @@ int record_put(int dir_fd, const char *text, size_t len, struct err *e)
 	int r = write_other(dir_fd, text, len);
 	if (!r && syscall(SYS_renameat2, dir_fd, OTHER, dir_fd, RECORD, RENAME_EXCHANGE))
 		r = errno == ENOENT && !renameat(dir_fd, OTHER, dir_fd, RECORD) ? 0 : -errno;
-	if (r) {
+	if (r)
 		unlinkat(dir_fd, OTHER, 0);
-	} else if (fsync(dir_fd)) {
-		r = -errno;
-		record_settle(dir_fd, false);
-	}
 	return r ? err_sys(e, -r, "record " RECORD) : 0;
 }
 
