@@ -1,13 +1,14 @@
 /* events, error, leaks: texts that only grow, of true size, so that tail -f follows them.
  *
  * What is older than the ring is gone. A reader below its oldest byte goes on at that one, and is led on from there: its
- * next read continues where the last one ended in the ring, though its offset is smaller (interface.md: Logs). As of any
- * regular file, its end is readable: busybox sh polls before each read and would wait there for ever. Runs in podfs-server.
+ * next read continues where the last one ended in the ring, though its offset is smaller (interface.md: Logs). Runs in
+ * podfs-server.
  */
 #include "fs/handle.h"
 #include "runtime/base/util.h"
 
 #include <errno.h>
+#include <sys/epoll.h>
 
 /* Where the last read ended, as the reader counts and in the ring. */
 struct position {
@@ -57,6 +58,17 @@ static void ringfile_release(struct handle *h)
 	free(h->data);
 }
 
+/* For who polls there is something to read until a read has met the end: so a program can follow without asking once a
+ * second, and one that polls before each read (busybox sh's `read`) comes to that end. */
+static unsigned ringfile_ready(struct handle *h)
+{
+	struct node n;
+	const struct position *pos = h->data;
+	if (handle_node(h, &n))
+		return EPOLLERR | EPOLLIN;
+	return !pos->told_end || pos->ring < ring_size(ring_of(&n)) ? EPOLLIN : 0;
+}
+
 static void ringfile_stat(const struct node *n, struct stat *st)
 {
 	const struct ring *ring = ring_of(n);
@@ -68,5 +80,5 @@ static void ringfile_stat(const struct node *n, struct stat *st)
 
 const struct kind kind_ring = {
 	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = ringfile_open, .read = ringfile_read, .release = ringfile_release,
-	.stat = ringfile_stat,
+	.ready = ringfile_ready, .stat = ringfile_stat,
 };
