@@ -146,7 +146,8 @@ static void on_hello(void *arg, int result, struct wire_in *in UNUSED, const str
 		p->engine->priv->unsettled--;
 	}
 	for (size_t i = 0; result >= 0 && !p->leaving && i < p->ncontainers; i++)
-		container_open_log(p->containers[i]);
+		if (!p->containers[i]->log)
+			container_open_log(p->containers[i]);
 }
 
 void restore_hello(struct pod *p)

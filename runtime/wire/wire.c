@@ -226,22 +226,23 @@ int wire_socketpair(int sv[2])
 	return 0;
 }
 
-static int address(int dirfd, const char *name, struct sockaddr_un *a)
+/* A socket, and the address of dirfd/name for it. */
+static int socket_for(int dirfd, const char *name, struct sockaddr_un *a)
 {
 	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	int n = snprintf(a->sun_path, sizeof a->sun_path, "/proc/self/fd/%d/%s", dirfd, name);
-	return n < (int)sizeof a->sun_path ? 0 : -ENAMETOOLONG;
+	if (n >= (int)sizeof a->sun_path)
+		return -ENAMETOOLONG;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return fd < 0 ? -errno : fd;
 }
 
 int wire_listen(int dirfd, const char *name)
 {
 	struct sockaddr_un a;
-	int r = address(dirfd, name, &a);
-	if (r)
-		return r;
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd = socket_for(dirfd, name, &a);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	unlinkat(dirfd, name, 0);
 	if (bind(fd, (struct sockaddr *)&a, sizeof a) || fchmodat(dirfd, name, 0600, 0) || listen(fd, 4))
 		return -errno;
@@ -251,12 +252,9 @@ int wire_listen(int dirfd, const char *name)
 int wire_connect(int dirfd, const char *name)
 {
 	struct sockaddr_un a;
-	int r = address(dirfd, name, &a);
-	if (r)
-		return r;
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd = socket_for(dirfd, name, &a);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (connect(fd, (struct sockaddr *)&a, sizeof a))
 		return -errno;
 	make_room(fd);
