@@ -155,7 +155,10 @@ void engine_why(const struct pod *p, const struct container *c, struct buf *out)
 	}
 	const struct container *w = worst(p);
 	if (!w) {
-		buf_printf(out, "all of its %zu container%s run", p->ncontainers, p->ncontainers == 1 ? "" : "s");
+		if (p->ncontainers == 1)
+			buf_puts(out, "its container runs");
+		else
+			buf_printf(out, "all of its %zu containers run", p->ncontainers);
 		return;
 	}
 	buf_printf(out, "%s: ", w->spec->name);
