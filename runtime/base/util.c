@@ -161,7 +161,8 @@ int remove_tree_at(int dirfd, const char *name)
 {
 	if (!unlinkat(dirfd, name, 0) || errno == ENOENT)
 		return 0;
-	/* A second and third round takes what the first moved up to the top. */
+	/* A second and third round takes what the first moved up to the top, or what another remover of the same tree or a
+	 * mount that is just going away left behind the back of the first. */
 	for (int round = 0;; round++) {
 		_cleanup_close_ int top = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (top < 0)
@@ -175,8 +176,9 @@ int remove_tree_at(int dirfd, const char *name)
 		int r = empty_dir(fd, top, 64, st.st_dev);
 		if (!unlinkat(dirfd, name, AT_REMOVEDIR) || errno == ENOENT)
 			return 0;
-		if (errno != ENOTEMPTY || r || round > 100000)
-			return r ? r : -errno;
+		int why = r ? -r : errno;
+		if (why != ENOTEMPTY || round > 100000)
+			return -why;
 	}
 }
 

@@ -6,6 +6,7 @@
 #include "runtime/engine/private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -317,6 +318,15 @@ int engine_pod_remove(struct pod *p, done_fn *done, void *arg, struct err *e)
 	return 0;
 }
 
+/* What was listed as left of the pod and has gone with it is no leak any more. */
+static void forget_leaks(struct pod *p)
+{
+	char path[64];
+	snprintf(path, sizeof path, "pods/%s", p->spec->uid);
+	if (faccessat(p->engine->state_fd, path, F_OK, 0) && errno == ENOENT && !cg_destroy(p->engine->cg, p->spec->uid))
+		ring_forget(&p->engine->leaks, p->spec->uid);
+}
+
 static void pod_gone(struct pod *p)
 {
 	struct engine *en = p->engine;
@@ -326,6 +336,7 @@ static void pod_gone(struct pod *p)
 			break;
 		}
 	reap_cgroups(en, p->spec->uid);
+	forget_leaks(p);
 	pod_free(p);
 	engine_changed(en, NULL, CHANGE_TREE);
 }

@@ -54,3 +54,19 @@ size_t ring_at(const struct ring *r, uint64_t off, const char **p)
 	*p = r->mem + skip;
 	return r->len - (size_t)skip;
 }
+
+void ring_forget(struct ring *r, const char *text)
+{
+	size_t at = 0, n = strlen(text);
+	while (at < r->len) {
+		const char *line = r->mem + at, *nl = memchr(line, '\n', r->len - at);
+		size_t len = nl ? (size_t)(nl - line) + 1 : r->len - at;
+		if (!memmem(line, len, text, n)) {
+			at += len;
+			continue;
+		}
+		memmove(r->mem + at, r->mem + at + len, r->len - at - len);
+		r->len -= len;
+		r->mtime_ns = now_real_ns();
+	}
+}

@@ -22,6 +22,8 @@ void ring_init(struct ring *r, size_t max);
 void ring_free(struct ring *r);
 /* Adds the line and a newline; drops whole old lines to make room. Out of memory: it is lost. */
 void ring_line(struct ring *r, const char *line);
+/* Takes the lines that hold text out again: for a ring that says what is, not what was. Its size goes back. */
+void ring_forget(struct ring *r, const char *text);
 static inline uint64_t ring_size(const struct ring *r) { return r->oldest + r->len; }
 /* Bytes from logical off on: points *p at them; 0 at the end. off below the oldest: from the oldest. */
 size_t ring_at(const struct ring *r, uint64_t off, const char **p);

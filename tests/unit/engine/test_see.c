@@ -181,11 +181,29 @@ static void ring_keeps_lines(void **state)
 	ring_free(&r);
 }
 
+static void ring_forgets_lines(void **state)
+{
+	struct ring r;
+	const char *p;
+	ring_init(&r, 64);
+	ring_line(&r, "pods/a: busy");
+	ring_line(&r, "pods/b: busy");
+	ring_line(&r, "cgroup a: busy");
+	ring_forget(&r, "a:");
+	assert_int_equal(ring_at(&r, 0, &p), strlen("pods/b: busy\n"));
+	assert_memory_equal(p, "pods/b: busy\n", r.len);
+	ring_forget(&r, "nothing");
+	ring_forget(&r, "busy");
+	assert_int_equal(ring_size(&r), 0);
+	ring_free(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(phases), cmocka_unit_test(waits_of_a_container), cmocka_unit_test(waits_of_a_pod),
 		cmocka_unit_test(why_names_the_worst), cmocka_unit_test(ring_keeps_lines),
+		cmocka_unit_test(ring_forgets_lines),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,7 +65,9 @@ static void test_only_its_descriptors(void **state)
 		assert_true(readlinkat(dirfd(d), de->d_name, to, sizeof to - 1) > 0);
 		assert_string_not_equal(to, "/dev/zero");
 	}
-	assert_true(n <= 12);
+	/* stdio 3, socket, listener, epoll, its own pidfd, three folders, and what a job of the start may still hold; a
+	 * sanitizer has some of its own. The stray one is what must not be there. */
+	assert_true(n <= 20);
 	rig_close(&r);
 }
 
