@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -47,27 +48,37 @@ static void test_stands(void **state)
 	rig_close(&r);
 }
 
-static void test_only_its_descriptors(void **state)
+/* How many descriptors the process has; none of them may be the stray one. */
+static int count_descriptors(pid_t pid)
 {
-	struct rig r;
 	char path[64];
 	int n = 0;
-	int stray = open("/dev/zero", O_RDONLY); /* not CLOEXEC: inherited */
-	rig_open(&r, true);
-	close(stray);
-	snprintf(path, sizeof path, "/proc/%d/fd", r.pid);
+	snprintf(path, sizeof path, "/proc/%d/fd", pid);
 	_cleanup_dir_ DIR *d = opendir(path);
+	assert_non_null(d);
 	for (struct dirent *de; (de = readdir(d));) {
 		char to[256] = "";
 		if (de->d_name[0] == '.')
 			continue;
 		n++;
-		assert_true(readlinkat(dirfd(d), de->d_name, to, sizeof to - 1) > 0);
-		assert_string_not_equal(to, "/dev/zero");
+		if (readlinkat(dirfd(d), de->d_name, to, sizeof to - 1) > 0)
+			assert_string_not_equal(to, "/dev/zero");
 	}
-	/* stdio 3, socket, listener, epoll, its own pidfd, three folders, and what a job of the start may still hold; a
-	 * sanitizer has some of its own. The stray one is what must not be there. */
-	assert_true(n <= 20);
+	return n;
+}
+
+static void test_only_its_descriptors(void **state)
+{
+	struct rig r;
+	int n;
+	int stray = open("/dev/zero", O_RDONLY); /* not CLOEXEC: inherited */
+	rig_open(&r, true);
+	close(stray);
+	/* stdio, two sockets, the listener, epoll, two pidfds, three folders; a job of the start holds some for a moment. */
+	uint64_t until = now_mono_ns() + 5000000000u;
+	while ((n = count_descriptors(r.pid)) > 12 && now_mono_ns() < until)
+		poll(NULL, 0, 5);
+	assert_true(n <= 12);
 	rig_close(&r);
 }
 
