@@ -25,8 +25,17 @@ no_session() { [ -z "$(find "$P/web/exec" -mindepth 1 -type d)" ]; }
 		run -127 $sh "$podfs_exec" web /no/such
 		[[ $output == */no/such* ]]
 		run -125 $sh "$podfs_exec" nopod true
+		run -125 $sh "$podfs_exec" web/nocontainer true
+		[[ $output == *"no container nocontainer"* ]]
 		no_session
 	done
+	echo kill >"$P/web/ctl"
+	is 137 "$P/web/wait/ended"
+	run -125 timeout 10 dash "$podfs_exec" web true
+	[[ $output == *"does not run"* ]]
+	mkdir "$P/empty"
+	run -125 timeout 10 dash "$podfs_exec" empty true
+	no_session
 }
 
 a_person_uses_it() {
