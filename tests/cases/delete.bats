@@ -74,24 +74,26 @@ up() { within 10 grep -qx up "$P/${1:-web}/logs/${1:-web}"; }
 }
 
 @test "nothing is left: processes, namespaces, cgroups, mounts, files" {
-	local before
-	before=$(lsns -n -o NS | sort | wc -l)
+	local i p
 	for i in 1 2 3; do
 		run_pod w$i "$polite"
 		mkdir "$P/w$i/containers/b" "$P/w$i/exec/s"
 		echo busybox >"$P/w$i/containers/b/image"
 		echo 'sleep 1000' >"$P/w$i/exec/s/cmd"
 	done
-	[ "$(lsns -n -o NS | sort | wc -l)" -gt "$before" ]
+	for p in $(pgrep -f "podfs-pod .*$T/") $(cat "$P"/w?/containers/*/pid); do readlink /proc/"$p"/ns/*; done |
+		sort -u | grep -vxFf <(readlink /proc/self/ns/*) >"$T/namespaces"
+	# of a pod: net ipc uts; of each of two containers: mnt pid cgroup
+	[ "$(wc -l <"$T/namespaces")" -ge 27 ]
 	rmdir "$P"/w?
 	within 10 none_leaving
 	within 5 no_pod_process
-	within 5 same_namespaces "$before"
+	within 5 no_namespace_left
 	[ -z "$(ls -A "$T/state/pods")" ]
 	[ -z "$(find "$T/run" -name '*.sock')" ]
 	[ -z "$(find /sys/fs/cgroup -type d -path "*/$CG/*")" ]
 }
-same_namespaces() { [ "$(lsns -n -o NS | sort | wc -l)" -le "$1" ]; }
+no_namespace_left() { ! lsns -n -o NS | grep -qxFf <(tr -dc '0-9\n' <"$T/namespaces"); }
 
 @test "a paused container is removed all the same" {
 	run_pod web "$forever"
