@@ -78,6 +78,7 @@ up() { within 10 grep -qx up "$P/${1:-web}/logs/${1:-web}"; }
 	for i in 1 2 3; do
 		run_pod w$i "$polite"
 		mkdir "$P/w$i/containers/b" "$P/w$i/exec/s"
+		echo "$forever" >"$P/w$i/containers/b/command"
 		echo busybox >"$P/w$i/containers/b/image"
 		echo 'sleep 1000' >"$P/w$i/exec/s/cmd"
 	done
