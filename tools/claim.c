@@ -34,7 +34,7 @@ static int make_folder(const char *what, const char *path, const struct mount *m
 	if (!S_ISDIR(st.st_mode))
 		return err_sys(e, ENOTDIR, "%s folder %s", what, path);
 	if (st.st_uid != geteuid() || st.st_mode & 022)
-		return err_set(e, EPERM, "%s folder %s: others than its owner root can write there", what, path);
+		return err_set(e, EPERM, "%s folder %s: others than root can write there", what, path);
 	if (below(full, m->path))
 		return err_set(e, EINVAL, "%s folder %s lies below the mount point", what, path);
 	return 0;

@@ -48,6 +48,16 @@ show_args='["sh","-c","for a; do echo \"<$a>\"; done","entry"]'
 	again
 	start_pod all args '["a b","\u00e9\t\"","",  "$x"]'
 	diff <(log) <(printf '<a b>\n<\303\251\t">\n<>\n<$x>\n')
+	again
+	# a script of several lines arrives whole by cat; bash's echo would make a write of each line
+	mkdir "$P/p"
+	cat >"$P/p/command" <<-'END'
+		sh -c 'echo one
+		echo "two three"'
+	END
+	echo all >"$P/p/image"
+	is 0 "$P/p/wait/ended"
+	is $'one\ntwo three' "$P/p/logs/p"
 }
 
 @test "ENV: the image's, then the container's, the later one wins" {
