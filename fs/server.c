@@ -21,6 +21,7 @@
 #include <sys/signalfd.h>
 
 #define SETTLE_MS 2000
+#define SPIN_US 50 /* about what being woken on another processor costs */
 
 struct server {
 	struct fs fs;
@@ -176,6 +177,7 @@ static int begin(struct server *s, struct err *e)
 		r = watch_signals(s);
 	if (r)
 		return err_sys(e, -r, "event loop");
+	s->loop.spin_us = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_US : 0;
 	s->fs.loop = &s->loop;
 	s->fs.cfg = &s->cfg;
 	s->fs.started_ns = now_real_ns();

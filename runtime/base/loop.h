@@ -27,6 +27,7 @@ struct timer {
 struct loop {
 	int epfd;
 	bool stop;
+	unsigned spin_us;            /* how long to look again before sleeping; 0: sleep at once */
 	struct timer *timers;      /* by time */
 	struct epoll_event *round; /* the events being handed out */
 	int nround;
