@@ -66,7 +66,8 @@ void link_drop(struct pod *p)
 	while (all) {
 		struct request *q = all;
 		all = q->next;
-		q->fn(q->arg, -ENODEV, NULL, &e);
+		if (q->fn)
+			q->fn(q->arg, -ENODEV, NULL, &e);
 		free(q);
 	}
 }
@@ -143,7 +144,8 @@ static void on_reply(struct pod_link *l, struct wire_in *in)
 			else
 				err_sys(&e, -in->head.result, "pod %s", l->pod->spec->name);
 		}
-		q->fn(q->arg, in->head.result, in, &e);
+		if (q->fn)
+			q->fn(q->arg, in->head.result, in, &e);
 		free(q);
 		return;
 	}

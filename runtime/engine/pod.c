@@ -34,7 +34,7 @@ struct pod *pod_new(struct engine *en, struct pod_spec *spec)
 	return p;
 }
 
-static void settle(struct pod *p)
+void pod_settled(struct pod *p)
 {
 	if (p->link->hello) {
 		p->link->hello = false;
@@ -45,7 +45,7 @@ static void settle(struct pod *p)
 void pod_free(struct pod *p)
 {
 	struct engine *en = p->engine;
-	settle(p);
+	pod_settled(p);
 	link_free(p);
 	while (p->sessions)
 		session_free(p->sessions);
@@ -341,10 +341,6 @@ static void pod_gone(struct pod *p)
 	engine_changed(en, NULL, CHANGE_TREE);
 }
 
-static void on_removal_sent(void *arg UNUSED, int result UNUSED, struct wire_in *in UNUSED, const struct err *e UNUSED)
-{
-}
-
 /* For a leaving pod without a podfs-pod: one that only removes what is on disk. */
 void pod_start_removal(struct pod *p)
 {
@@ -357,7 +353,7 @@ void pod_start_removal(struct pod *p)
 		struct wire_out o = { 0 };
 		wire_begin(&o, W_DELETE, 0);
 		put_group_dirs(p, &o);
-		r = link_request(p, &o, on_removal_sent, NULL);
+		r = link_request(p, &o, NULL, NULL);
 		wire_free(&o);
 	}
 	if (r) {
@@ -465,7 +461,7 @@ bool pod_reconnect(struct pod *p)
 void pod_on_disconnect(struct pod *p)
 {
 	bool gone = p->link->gone, creating = false;
-	settle(p);
+	pod_settled(p);
 	for (struct pod *c = p->engine->priv->creating; c; c = c->next_leaving)
 		creating |= c == p;
 	link_drop(p); /* answers the requests: mkdir's or rmdir's among them, which may move p to leaving */

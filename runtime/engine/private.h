@@ -73,8 +73,8 @@ void link_free(struct pod *p);             /* answers what is waiting with ENODE
 int link_attach(struct pod *p, int sock);  /* takes over sock */
 /* The connection is gone: closes it and answers every request with ENODEV. */
 void link_drop(struct pod *p);
-/* Sends o (seq is filled in); fn is called once, with the reply or -ENODEV. -errno: nothing was sent and fn is not
- * called. */
+/* Sends o (seq is filled in); fn is called once, with the reply or -ENODEV; NULL: nobody waits for it. -errno: nothing was
+ * sent and fn is not called. */
 int link_request(struct pod *p, struct wire_out *o, reply_fn *fn, void *arg);
 
 /* Events from podfs-pod, called by link.c. */
@@ -129,6 +129,7 @@ int pod_spawn(struct pod *p, const char *mode, struct err *e); /* mode NULL or "
 int pod_sandbox(struct pod *p, reply_fn *fn, void *arg, struct err *e);
 /* Connects to the podfs-pod that listens in the run folder and asks for its state. False: nobody does. */
 bool pod_reconnect(struct pod *p);
+void pod_settled(struct pod *p); /* W_HELLO is answered, or will not be */
 void pod_start_removal(struct pod *p);
 void container_on_state(struct pod *p, struct wire_in *in);
 void container_open_log(struct container *c);

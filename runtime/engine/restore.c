@@ -82,16 +82,12 @@ void reap_free(struct engine *en)
 
 /* --- a sandbox made anew --- */
 
-static void on_nothing(void *arg UNUSED, int result UNUSED, struct wire_in *in UNUSED, const struct err *e UNUSED)
-{
-}
-
 static int send_add(struct container *c, struct err *e)
 {
 	struct wire_out o = { 0 };
 	int r = container_message_add(c, &o, e);
 	if (!r)
-		r = link_request(c->pod, &o, on_nothing, NULL);
+		r = link_request(c->pod, &o, NULL, NULL);
 	wire_free(&o);
 	return r;
 }
@@ -106,7 +102,7 @@ int pod_revive(struct pod *p, struct err *e)
 	if (!r)
 		r = pod_spawn(p, NULL, e);
 	if (!r)
-		r = pod_sandbox(p, on_nothing, NULL, e);
+		r = pod_sandbox(p, NULL, NULL, e);
 	if (!r)
 		r = limits_apply(p, NULL, e);
 	for (size_t i = 0; !r && i < p->ncontainers; i++) {
@@ -141,10 +137,7 @@ static void start_by_policy(struct pod *p)
 static void on_hello(void *arg, int result, struct wire_in *in UNUSED, const struct err *e UNUSED)
 {
 	struct pod *p = arg;
-	if (p->link->hello) {
-		p->link->hello = false;
-		p->engine->priv->unsettled--;
-	}
+	pod_settled(p);
 	for (size_t i = 0; result >= 0 && !p->leaving && i < p->ncontainers; i++)
 		if (!p->containers[i]->log)
 			container_open_log(p->containers[i]);
@@ -156,10 +149,8 @@ void restore_hello(struct pod *p)
 	wire_begin(&o, W_HELLO, 0);
 	p->link->hello = true;
 	p->engine->priv->unsettled++;
-	if (link_request(p, &o, on_hello, p)) {
-		p->link->hello = false;
-		p->engine->priv->unsettled--;
-	}
+	if (link_request(p, &o, on_hello, p))
+		pod_settled(p);
 	wire_free(&o);
 }
 

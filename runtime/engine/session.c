@@ -76,23 +76,19 @@ void session_free(struct session *s)
 	engine_changed(p->engine, p, CHANGE_SESSION);
 }
 
-static void on_nothing(void *arg UNUSED, int result UNUSED, struct wire_in *in UNUSED, const struct err *e UNUSED)
-{
-}
-
-static void tell(struct session *s, enum wire_op op)
+static void tell(struct pod *p, uint64_t serial, enum wire_op op)
 {
 	struct wire_out o = { 0 };
 	wire_begin(&o, op, 0);
-	wire_u64(&o, K_SESSION, s->entity.serial);
-	link_request(s->pod, &o, on_nothing, NULL);
+	wire_u64(&o, K_SESSION, serial);
+	link_request(p, &o, NULL, NULL);
 	wire_free(&o);
 }
 
 void engine_session_remove(struct session *s)
 {
 	if (s->state != S_NEW)
-		tell(s, W_EXEC_END);
+		tell(s->pod, s->entity.serial, W_EXEC_END);
 	session_free(s);
 }
 
@@ -101,7 +97,7 @@ void engine_session_close_in(struct session *s)
 	if (s->in < 0 || s->tty)
 		return;
 	close_fd(&s->in);
-	tell(s, W_EXEC_CLOSE);
+	tell(s->pod, s->entity.serial, W_EXEC_CLOSE);
 }
 
 int engine_session_winsize(struct session *s, unsigned rows, unsigned cols, struct err *e)
@@ -219,11 +215,7 @@ void session_on_event(struct pod *p, struct wire_in *in)
 	if (s)
 		return;
 	/* Of a server that is gone: nobody can reach it any more. */
-	struct wire_out o = { 0 };
-	wire_begin(&o, W_EXEC_END, 0);
-	wire_u64(&o, K_SESSION, serial);
-	link_request(p, &o, on_nothing, NULL);
-	wire_free(&o);
+	tell(p, serial, W_EXEC_END);
 }
 
 void session_end_all(struct pod *p, const char *container)
