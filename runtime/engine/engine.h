@@ -59,6 +59,8 @@ struct container {
 	bool starting;           /* a start was asked for and has not answered */
 	bool leaving;            /* rmdir'ed: no longer in the tree */
 	char *image_id;          /* digest of the image it runs from; NULL */
+	struct pull *pull;       /* what it waits for, fetched or tried again later; NULL. status.reason is then
+	                            ContainerCreating, ErrImagePull or ImagePullBackOff unless an older run goes on */
 	struct ring error;
 	struct log_reader *log;  /* NULL until there is something */
 };
@@ -149,8 +151,8 @@ int engine_container_create(struct pod *p, const char *name, done_fn *done, void
 int engine_container_remove(struct container *c, done_fn *done, void *arg, struct err *e);
 
 /* --- settings: c NULL for the pod's own --- */
-/* Writing image starts the container: done comes when it runs or that has failed. by_root: the caller is root, who
- * alone may write `dir:`. */
+/* Writing image starts the container: done comes when it runs or that has failed, and if the image is fetched first, as soon
+ * as that is under way. by_root: the caller is root, who alone may write references that are paths of the host. */
 int engine_set(struct pod *p, struct container *c, const struct spec_field *f, const char *text, size_t len, bool by_root,
 	       done_fn *done, void *arg, struct err *e);
 /* c NULL: all containers of the pod. done comes when it has been taken on, not when it has happened. */
@@ -179,6 +181,36 @@ void import_abort(struct import *i);
 int engine_image_remove(struct engine *en, const char *reference, done_fn *done, void *arg, struct err *e); /* -EBUSY in use */
 /* How many containers use it. */
 unsigned engine_image_users(struct engine *en, const struct image *i);
+
+/* --- pulls --- */
+enum pull_state { PULL_FETCHING, PULL_BACKOFF };
+/* One a reference, whoever asked. */
+struct pull {
+	struct pull *next;
+	char *reference;             /* as it was first written */
+	char *canonical;
+	enum pull_state state;
+	unsigned attempts;           /* that have failed */
+	unsigned layers_done, layers; /* of this attempt; layers 0: not known yet */
+	uint64_t bytes, total;       /* of blobs; total 0: not known yet */
+	uint64_t rate;               /* bytes a second, of late */
+	uint64_t started_ns, next_ns; /* CLOCK_REALTIME: of this attempt; of the next, while it backs off */
+	int code;                    /* of the last failure */
+	char error[400];             /* in words */
+	bool by_node;                /* .node/pull asked for it */
+	struct pull_private *priv;
+};
+/* The first one; in the order they were asked for. */
+const struct pull *engine_pulls(const struct engine *en);
+const struct pull *engine_pull_find(const struct engine *en, const char *reference); /* any spelling; NULL: none */
+unsigned engine_pull_waiters(const struct engine *en, const struct pull *p); /* containers */
+/* .node/pull: fetches it, also when it is there, and does not wait. -EINVAL no reference, -ENOSYS no skopeo, -EPERM. One that
+ * backs off is tried at once. */
+int engine_pull(struct engine *en, const char *reference, bool by_root, struct err *e);
+/* rm of a pull under way: nobody gets it; who waits for it is told so. -ENOENT: there is none. */
+int engine_pull_cancel(struct engine *en, const char *reference, struct err *e);
+/* How far it is, without a newline: `layer 3 of 8, 45.2M of 135M (33 %), 87.1M/s`, or why it waits and how long. */
+void pull_show(const struct pull *p, struct buf *out);
 
 /* --- what is --- */
 enum pod_phase pod_phase(const struct pod *p);

@@ -26,7 +26,9 @@ struct image {
 	char *os, *arch, *created;
 	uint64_t size;        /* uncompressed bytes of its layers, shared ones too */
 	uint64_t imported_ns; /* CLOCK_REALTIME */
+	uint64_t used_ns;     /* when a container last started from it; 0: never. Not in the record: an xattr of it */
 	struct strs layers;   /* to be stacked, lowest first: sha256 hex of the diff ids, each once */
+	struct strs layer_sizes; /* digits, one each; shorter in records of older versions */
 	struct strs entrypoint, cmd, env; /* of the config; empty when it has none */
 	struct strs ports, labels;
 	char *workdir, *user, *stopsignal; /* NULL when the config has none */
@@ -48,22 +50,34 @@ const struct image *images_at(const struct images *s, size_t i); /* sorted by wr
 const struct image *images_find(const struct images *s, const char *reference);
 /* Absolute folders of the image's layers, topmost first, for the launch plan. */
 int images_layers(const struct images *s, const struct image *i, struct strs *out);
+/* A container starts from it now. The image in memory is changed; a store that cannot note it says nothing. */
+void images_use(struct images *s, const struct image *i);
+/* Bytes of all layers that records name, each once; and of those only images with keep[i] name. */
+uint64_t images_bytes(const struct images *s, const bool *keep);
 /* Text for `cat .node/images/REF`. */
 void image_show(const struct image *i, struct buf *out);
 
 /* podfs-image is started by the server with posix_spawn:
- *   podfs-image import STATE REFERENCE IMAGE_MAX    archive on stdin, verdict on fd 3
- *   podfs-image remove STATE REFERENCE              verdict on fd 3; also frees its layers no other image has
+ *   podfs-image pull   STATE REFERENCE IMAGE_MAX STALL   fetched by skopeo; STALL: seconds without a byte before it is given up
+ *   podfs-image import STATE REFERENCE IMAGE_MAX    archive on stdin
+ *   podfs-image remove STATE REFERENCE              also frees its layers no other image has
  *   podfs-image clean  STATE                        empties tmp/ and removes layers nobody refers to
- * The verdict is one line: `0` or `ERRNO SENTENCE`. Without a verdict it crashed: EIO. It takes the
+ * Descriptor 3 gets lines. First, of pull and import, any number of
+ *   P DONE LAYERS BYTES TOTAL       layers unpacked, layers in all, bytes of blobs read, bytes in all; 0: not known yet
+ * at most five a second; last the verdict: `0` or `ERRNO SENTENCE`. Without a verdict it crashed: EIO. It takes the
  * store's lock (disk.h), writes tmp/, checks every digest, then commits by rename.
  *
- * Whether a container uses an image is the server's knowledge: it asks `remove` only if none does. An import
- * over a reference that is there replaces its record and leaves the old layers, which may be in use. `remove`
- * frees those layers of its image that no other record names; `clean` frees all that no record names, so the
- * server runs it only at its start, while no container runs.
+ * The sentence of a pull names the cause, and ERRNO its kind: ENOENT no such image or tag, EACCES the registry wants
+ * (other) credentials, EPERM policy.json refuses it, EHOSTUNREACH ECONNREFUSED ETIMEDOUT the registry cannot be reached, EPROTO
+ * TLS, EBADMSG a digest does not match, ENOSPC EDQUOT EROFS the disk, EFBIG E2BIG EINVAL an image that cannot be used, ENOSYS
+ * skopeo is not installed, ECANCELED told to stop, EREMOTEIO all else.
+ *
+ * Layers in use are not removed by any of them: podfs-pod holds a shared flock on the folder of each. An import
+ * over a reference that is there replaces its record and leaves the old layers; `remove`
+ * frees those layers of its image that no other record names; `clean` frees all that no record names and nobody holds.
  *
  * An import reads stdin to its end, padding included; on an error it ends at once, and the writer gets EPIPE. Closing
- * the pipe early is a truncated archive; SIGTERM makes it clean up and say ECANCELED. */
+ * the pipe early is a truncated archive; SIGTERM (also sent by the kernel when the server dies) makes it clean up and
+ * say ECANCELED. */
 
 #endif

@@ -10,6 +10,7 @@
 #include "runtime/base/buf.h"
 #include "runtime/base/err.h"
 #include "runtime/image/digest.h"
+#include "runtime/spec/spec.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,7 +22,8 @@ struct member {
 	char *link; /* a link: name of the member that it stands for; else NULL */
 	uint64_t size;
 	char hex[DIGEST_HEX + 1];
-	char file[16]; /* in the folder */
+	char file[80]; /* in the folder */
+	bool placeholder; /* a blob whose layer is in the store: its bytes are not here */
 };
 
 struct spool {
@@ -32,6 +34,9 @@ struct spool {
 
 /* Reads the archive from fd to its end; it may hold max bytes. */
 int spool_read(int work, int fd, uint64_t max, struct spool *out, struct err *e);
+/* An OCI layout in a folder, as skopeo writes it, seen the same way. known: blobs whose digests have been checked already (by
+ * unpacking them); the others are hashed, placeholders have the digest of their name. */
+int spool_layout(int layout, const struct strs *known, const struct strs *placeholders, struct spool *out, struct err *e);
 void spool_free(struct spool *s);
 
 /* NULL: not in the archive. Goes through the archive's links. */

@@ -22,8 +22,11 @@ struct config {
 	uint64_t log_max;              /* bytes of one container's log segment: 16M */
 	uint32_t log_files;            /* segments kept: 4 */
 	uint32_t backoff_base, backoff_cap, backoff_reset; /* ms: 10000 300000 600000 (written in seconds, fractions allowed: 0.1) */
-	uint32_t pull_backoff_base;    /* ms: 10000 */
+	enum pull_policy pull;         /* IfNotPresent */
+	uint32_t pull_backoff_base, pull_backoff_cap; /* ms: 10000 300000 */
+	uint32_t pull_stall;           /* seconds (1…86400) without a byte after which a pull is given up: 60 (kubelet's progress deadline) */
 	uint64_t image_max;            /* bytes an image may unpack to: 64G */
+	uint32_t image_gc_high, image_gc_low; /* per cent of the file system: 85 80 (kubelet's); high 100: never */
 };
 
 int config_defaults(struct config *c); /* 0 or -ENOMEM */

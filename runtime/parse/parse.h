@@ -11,6 +11,8 @@
 #include "runtime/base/err.h"
 #include "runtime/spec/spec.h"
 
+#include <stdbool.h>
+
 /* Bytes: `256M`, `256Mi`, `1Gi`, `1.5G`, `max`, plain digits. K M G T P E and Ki … are powers
  * of 1024 (interface.md); lower-case k m g t p too, as the kernel reads them; `1e9` as in Kubernetes. A part of
  * a byte counts as one. -EINVAL (`10Q`, `-1`, `1e9G`, empty), -ERANGE (does not fit 63 bits). */
@@ -34,10 +36,17 @@ int parse_words(const char *text, size_t len, struct strs *out, struct err *e);
 void format_words(const struct strs *words, struct buf *out);
 
 /* Image references (distribution/reference, as containers-registries and Docker normalise them).
- * `nginx` -> docker.io/library/nginx:latest, `localhost:5000/a/b`, `x@sha256:…`. */
+ * `nginx` -> docker.io/library/nginx:latest, `localhost:5000/a/b`, `x@sha256:…`.
+ *
+ * And containers-transports(5): `docker://nginx` is the same as `nginx`; `oci:/PATH[:NAME]`, `oci-archive:/PATH[:NAME]`,
+ * `docker-archive:/PATH[:NAME]`, `containers-storage:…` and `dir:/PATH` stand for themselves: canonical is the
+ * text. Their paths are absolute (`oci:5000/x` is a registry's). */
 struct image_ref {
 	char *canonical; /* docker.io/library/nginx:alpine, or …@sha256:…; free with image_ref_free */
-	char *dir;       /* of a `dir:/path` reference: the absolute path; canonical is then `dir:/path` */
+	char *source;    /* where skopeo finds it: docker://CANONICAL, or the canonical text itself */
+	char *dir;       /* of a `dir:/path` reference: the absolute path. Most often a root file system; podfs-pod finds
+	                    out when it is the `dir` transport's image instead */
+	bool local;      /* a path or a storage of this host: for root only */
 };
 int parse_reference(const char *text, size_t len, struct image_ref *out, struct err *e);
 void image_ref_free(struct image_ref *r);

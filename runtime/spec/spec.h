@@ -24,6 +24,7 @@
 #define LIMIT_MAX UINT64_MAX         /* "max" */
 
 enum restart_policy { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
+enum pull_policy { PULL_IF_NOT_PRESENT, PULL_ALWAYS, PULL_NEVER };
 
 /* A list of strings; v has a NULL behind the last. */
 struct strs {
@@ -44,6 +45,9 @@ struct container_spec {
 	uint64_t serial; /* of its nodes in the tree; never reused */
 	uint64_t created_ns;
 	char *image;     /* reference as it was written; NULL: none yet */
+	bool has_pull;   /* pull is set; else it is the node's */
+	enum pull_policy pull;
+	bool start_pending; /* it is to start as soon as its image is on the node: key `start = pending` of the record */
 	bool has_command, has_args; /* a set but empty list differs from an unset one, as in Kubernetes */
 	struct strs command, args;
 	struct strs env; /* KEY=VALUE, in the order written; a later one wins */
@@ -70,11 +74,12 @@ struct pod_spec {
 	size_t ncontainers;
 };
 
-/* What grace and restart are where nobody has set them: of the node; the server takes them from its config.
- * 30 and Never until then. */
+/* What these are where nobody has set them: of the node; the server takes them from its config.
+ * 30, Never and IfNotPresent until then. */
 struct spec_defaults {
 	uint32_t grace;
 	enum restart_policy restart;
+	enum pull_policy pull;
 };
 extern struct spec_defaults spec_defaults;
 
@@ -129,7 +134,7 @@ struct spec_field {
 	bool (*is_set)(struct spec_ref r);
 };
 
-/* hostname grace restart share labels annotations (pod); image command args env workdir
+/* hostname grace restart share labels annotations (pod); image pull command args env workdir
  * user (container); memory.max memory.high cpu.max cpu.weight pids.max (both).
  * Ends with a row whose name is NULL. */
 extern const struct spec_field spec_fields[];
@@ -142,6 +147,7 @@ int spec_set(const struct spec_field *f, struct spec_ref r, const char *text, si
 int name_check(const char *what, const char *name, struct err *e);
 
 const char *restart_policy_name(enum restart_policy p); /* "Never", "OnFailure", "Always" */
+const char *pull_policy_name(enum pull_policy p); /* "IfNotPresent", "Always", "Never" */
 
 /* The record: INI text that inih reads back to the same spec (record.c). It holds
  * [pod] with uid, name, serial, created, owner, group, mode and the set fields, then one

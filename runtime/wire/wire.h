@@ -104,6 +104,7 @@ enum wire_key {
 	K_FREEZE,    /* file, and what to write there */
 	K_FREEZE_ON, K_FREEZE_OFF,
 	K_LOG_MAX, K_LOG_FILES, /* u64 bytes of one segment, number of segments kept */
+	K_HOLD,      /* u64 1: the layers are the store's: a shared flock is held on each while the plan is kept */
 	K_KEEP,      /* u64 1: only define, do not start (after the server restarted) */
 };
 
