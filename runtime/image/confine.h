@@ -9,6 +9,9 @@
 
 #include "runtime/image/disk.h"
 
-int confine(const struct disk *d, struct err *e);
+/* d and w (NULL: there is none yet) are opened anew, inside of the confinement: a descriptor from outside leads out by
+ * its `..`. Whoever holds w's lock goes on holding it: this process, or the one that it was forked from. No other
+ * descriptor of a folder may be open. */
+int confine(struct disk *d, struct work *w, struct err *e);
 
 #endif

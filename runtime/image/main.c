@@ -5,18 +5,16 @@
  * to end this process, which leaves no lock and nothing but a work folder.
  */
 #include "runtime/base/util.h"
+#include "runtime/image/confine.h"
 #include "runtime/image/import.h"
 #include "runtime/image/tar.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <locale.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #define VERDICT_FD 3
 
@@ -58,35 +56,6 @@ static int parse_args(int argc, char **argv, struct job *j)
 	return 0;
 }
 
-/* What unpacking needs: any owner, mode, device and file capability, and trusted attributes (SYS_ADMIN). */
-static int drop_capabilities(void)
-{
-	const uint32_t keep = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_FOWNER | 1u << CAP_FSETID |
-			      1u << CAP_MKNOD | 1u << CAP_SYS_ADMIN | 1u << CAP_SETFCAP;
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct now[2];
-	if (syscall(SYS_capget, &head, now))
-		return -errno;
-	struct __user_cap_data_struct less[2] = {
-		{ .effective = now[0].permitted & keep, .permitted = now[0].permitted & keep },
-	};
-	return syscall(SYS_capset, &head, less) ? -errno : 0;
-}
-
-/* Before the first foreign byte is read: the store is all there is, whatever path somebody might come up
- * with, and no more rights than unpacking takes. All that the process still opens is below the store. */
-static int confine(const struct disk *d, struct err *e)
-{
-#ifndef __SANITIZE_ADDRESS__ /* which reads /proc at the end */
-	if (fchdir(d->root) || chroot("."))
-		return err_sys(e, errno, "cannot confine itself to the store");
-#endif
-	int r = drop_capabilities();
-	if (!r && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		r = -errno;
-	return r ? err_sys(e, -r, "cannot drop its rights") : 0;
-}
-
 static int do_job(const struct job *j, struct disk *d, struct err *e)
 {
 	if (!strcmp(j->verb, "import"))
@@ -102,7 +71,7 @@ static int run(const struct job *j, struct err *e)
 	int r = disk_open(j->state, &d, e);
 	if (r)
 		return r;
-	r = confine(&d, e);
+	r = confine(&d, NULL, e);
 	if (!r)
 		r = do_job(j, &d, e);
 	disk_close(&d);
