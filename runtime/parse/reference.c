@@ -2,7 +2,8 @@
  *
  * The grammar and the completion of short names are those of the OCI distribution
  * project's reference package (github.com/distribution/reference: reference.go, normalize.go), which Docker,
- * containerd and containers-registries(5) follow. Whether there is such an image is not known here.
+ * containerd and containers-registries(5) follow; transports are those of containers-transports(5). Whether
+ * there is such an image is not known here.
  */
 #include "runtime/base/util.h"
 #include "runtime/parse/parse.h"
@@ -15,6 +16,7 @@
 #define REPOSITORY_MAX 255 /* RepositoryNameTotalLengthMax */
 #define OFFICIAL "library/" /* where Docker Hub's images without a user stand */
 #define TAG_MAX 128
+#define DOCKER "docker://" /* containers-transports(5) */
 
 /* The parts of a reference as it was written; an absent one has p NULL. */
 struct parts {
@@ -232,47 +234,94 @@ static void put_canonical(const struct parts *p, struct buf *out)
 		buf_puts(out, "latest");
 }
 
-static bool is_dir(struct span s)
+/* Those that lead to a place on this host. docker:// is none of them: a name means the same with it and without. */
+static const struct transport {
+	const char *prefix;
+	size_t keep; /* bytes at its end that belong to the place */
+} transports[] = {
+	{ "dir:/", 1 },
+	{ "oci:/", 1 },
+	{ "oci-archive:/", 1 },
+	{ "docker-archive:/", 1 },
+	{ "containers-storage:", 0 },
+};
+
+static bool has_prefix(struct span s, const char *prefix)
 {
-	return s.n > 4 && !memcmp(s.p, "dir:/", 5);
+	size_t n = strlen(prefix);
+	return s.n >= n && !memcmp(s.p, prefix, n);
 }
 
-static int dir_reference(struct span s, struct image_ref *out, struct err *e)
+static const struct transport *transport_of(struct span s)
 {
-	if (s.n - 4 >= PATH_MAX)
+	for (size_t i = 0; i < ARRAY_LEN(transports); i++)
+		if (has_prefix(s, transports[i].prefix))
+			return &transports[i];
+	return NULL;
+}
+
+static int check_place(struct span s, struct span place, struct err *e)
+{
+	if (!place.n)
+		return refuse(s, "nothing follows the transport", e);
+	if (place.n >= PATH_MAX)
 		return err_set(e, ENAMETOOLONG, "%s: the path is too long", clip(s).s);
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < 0x20)
+	for (size_t i = 0; i < place.n; i++)
+		if ((unsigned char)place.p[i] < 0x20)
 			return refuse(s, "control character in the path", e);
-	struct image_ref r = { .canonical = strndup(s.p, s.n), .dir = strndup(s.p + 4, s.n - 4) };
-	if (!r.canonical || !r.dir) {
-		image_ref_free(&r);
+	return 0;
+}
+
+static int local_reference(struct span s, const struct transport *t, struct image_ref *out, struct err *e)
+{
+	struct span place = after(s, s.p + strlen(t->prefix) - t->keep - 1);
+	int r = check_place(s, place, e);
+	if (r)
+		return r;
+	bool is_dir = has_prefix(s, "dir:");
+	struct image_ref n = {
+		.canonical = strndup(s.p, s.n),
+		.source = strndup(s.p, s.n),
+		.dir = is_dir ? strndup(place.p, place.n) : NULL,
+		.local = true,
+	};
+	if (!n.canonical || !n.source || (is_dir && !n.dir)) {
+		image_ref_free(&n);
 		return err_set(e, ENOMEM, "no memory for the image reference");
 	}
-	*out = r;
+	*out = n;
+	return 0;
+}
+
+static int registry_reference(struct span s, struct image_ref *out, struct err *e)
+{
+	struct parts p = take_apart(s);
+	int r = check_parts(s, &p, e);
+	if (r)
+		return r;
+	_cleanup_buf_ struct buf name = { 0 }, source = { 0 };
+	put_canonical(&p, &name);
+	buf_puts(&source, DOCKER);
+	buf_puts(&source, buf_str(&name));
+	if (buf_status(&name) || buf_status(&source))
+		return err_set(e, ENOMEM, "no memory for the image reference");
+	*out = (struct image_ref){ .canonical = take_ptr(name.data), .source = take_ptr(source.data) };
 	return 0;
 }
 
 int parse_reference(const char *text, size_t len, struct image_ref *out, struct err *e)
 {
 	struct span s = span_trim(text, len);
-	if (is_dir(s))
-		return dir_reference(s, out, e);
-	struct parts p = take_apart(s);
-	int r = check_parts(s, &p, e);
-	if (r)
-		return r;
-	_cleanup_buf_ struct buf b = { 0 };
-	put_canonical(&p, &b);
-	if (buf_status(&b))
-		return err_set(e, ENOMEM, "no memory for the image reference");
-	*out = (struct image_ref){ .canonical = take_ptr(b.data) };
-	return 0;
+	if (has_prefix(s, DOCKER))
+		return registry_reference(after(s, s.p + strlen(DOCKER) - 1), out, e);
+	const struct transport *t = transport_of(s);
+	return t ? local_reference(s, t, out, e) : registry_reference(s, out, e);
 }
 
 void image_ref_free(struct image_ref *r)
 {
 	free(r->canonical);
+	free(r->source);
 	free(r->dir);
 	*r = (struct image_ref){ 0 };
 }

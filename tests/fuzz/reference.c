@@ -1,4 +1,4 @@
-/* Image references: the canonical form is its own canonical form. Also KEY=VALUE lines and names. */
+/* Image references: the canonical form is its own canonical form, and where it leads is no option of skopeo's. Also KEY=VALUE lines and names. */
 #include "runtime/parse/parse.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -28,6 +28,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		PROMISE((unsigned char)*c >= 0x20);
 	PROMISE(!parse_reference(ref.canonical, strlen(ref.canonical), &again, &e));
 	PROMISE(!strcmp(ref.canonical, again.canonical) && !ref.dir == !again.dir);
+	PROMISE(!strcmp(ref.source, again.source) && ref.local == again.local);
+	PROMISE(ref.local ? !strcmp(ref.source, ref.canonical) && strchr(ref.source, ':') :
+			    !strncmp(ref.source, "docker://", 9) && !strcmp(ref.source + 9, ref.canonical));
+	PROMISE(!ref.dir || (ref.local && *ref.dir == '/'));
 	image_ref_free(&ref);
 	image_ref_free(&again);
 	return 0;

@@ -39,6 +39,18 @@ static const char *const good[][2] = {
 	{ "dir:/", "dir:/" },
 	{ "dir:/with blank/x:y@z\n", "dir:/with blank/x:y@z" },
 	{ "dir:tag", "docker.io/library/dir:tag" },
+	{ "docker://nginx", "docker.io/library/nginx:latest" },
+	{ " docker://localhost:5000/a@sha256:" HEX64 "\n", "localhost:5000/a@sha256:" HEX64 },
+	{ "docker:nginx", "docker.io/library/docker:nginx" },
+	{ "oci:5000/x", "oci:5000/x:latest" },
+	{ "oci:tag", "docker.io/library/oci:tag" },
+	{ "oci:/srv/layout", "oci:/srv/layout" },
+	{ "oci:/srv/layout:v1 x\n", "oci:/srv/layout:v1 x" },
+	{ "oci-archive:/srv/a.tar:v1", "oci-archive:/srv/a.tar:v1" },
+	{ "docker-archive:/srv/a.tar:nginx:alpine", "docker-archive:/srv/a.tar:nginx:alpine" },
+	{ "containers-storage:localhost/x:v1", "containers-storage:localhost/x:v1" },
+	{ "containers-storage:[overlay@/var/lib/c+/run/c]x", "containers-storage:[overlay@/var/lib/c+/run/c]x" },
+	{ "containers-storage", "docker.io/library/containers-storage:latest" },
 };
 
 static const struct {
@@ -93,7 +105,31 @@ static const struct {
 	{ OF("dir:/a\nb") },
 	{ OF("dir:/a\0b") },
 	{ OF("\xc3\xa4") },
+	{ OF("docker://") },
+	{ OF("docker:/nginx") },
+	{ OF("docker:// nginx") },
+	{ OF("docker://docker://nginx") },
+	{ OF("docker://dir:/srv") },
+	{ OF("docker://oci:/srv") },
+	{ OF("docker-daemon://x") },
+	{ OF("oci:/a\nb") },
+	{ OF("oci-archive:/a\0b") },
+	{ OF("docker-archive:srv/a.tar") },
+	{ OF("containers-storage:") },
+	{ OF("containers-storage: ") },
 };
+
+/* A place on this host stands for itself, a name is looked for in its registry. */
+static void assert_source(const struct image_ref *r)
+{
+	assert_int_equal(r->local, !strncmp(r->canonical, "dir:", 4) || strstr(r->canonical, ":/") ||
+					   !strncmp(r->canonical, "containers-storage:", 19));
+	if (r->local)
+		assert_string_equal(r->source, r->canonical);
+	else
+		assert_string_equal(r->source + strlen("docker://"), r->canonical);
+	assert_int_equal(!strncmp(r->source, "docker://", 9), !r->local);
+}
 
 static void names_are_completed(void **state)
 {
@@ -109,6 +145,7 @@ static void names_are_completed(void **state)
 		assert_string_equal(again.canonical, r.canonical);
 		if (r.dir)
 			assert_string_equal(r.dir, r.canonical + 4);
+		assert_source(&r);
 		image_ref_free(&r);
 		image_ref_free(&again);
 	}
@@ -141,6 +178,8 @@ static void there_are_bounds(void **state)
 	assert_int_equal(parse_reference(name, 256 + 5, &r, &e), -EINVAL);
 	assert_int_equal(parse_reference(mega, 1 << 20, &r, &e), -EINVAL);
 	memcpy(dir, "dir:", 4);
+	assert_int_equal(parse_reference(dir, 5000, &r, &e), -ENAMETOOLONG);
+	memcpy(dir, "oci:", 4);
 	assert_int_equal(parse_reference(dir, 5000, &r, &e), -ENAMETOOLONG);
 }
 
