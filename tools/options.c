@@ -190,6 +190,8 @@ int options_read(struct options *o, int argc, char **argv, struct err *e)
 		r = config_read_file(&o->cfg, o->config, e);
 	if (!r)
 		r = apply_set(o, e);
+	if (!r)
+		r = config_check(&o->cfg, e);
 	if (!r && !o->fsname)
 		r = set_string(&o->fsname, "podfs");
 	return r ? r : buf_status(&o->data);

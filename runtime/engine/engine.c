@@ -231,6 +231,7 @@ int engine_open(struct loop *loop, const struct config *cfg, struct engine **out
 	signal(SIGCHLD, SIG_IGN);
 	spec_defaults.grace = cfg->grace;
 	spec_defaults.restart = cfg->restart;
+	spec_defaults.pull = cfg->pull;
 	en->priv->next_serial = ((en->started_ns / 1000000000u - SERIAL_EPOCH) << 10) & SERIAL_MASK;
 	int r = open_parts(en, e);
 	if (r) {

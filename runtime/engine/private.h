@@ -26,6 +26,7 @@ struct engine_private {
 	struct pod *creating;    /* mkdir under way: the name is taken, the tree does not show it */
 	struct reap *reaps;      /* cgroups of lost pods that are being emptied */
 	struct import *imports;
+	struct pull *pulls;      /* in the order asked for */
 	bool closing;
 	unsigned unsettled;      /* pods that have not yet told their state */
 };

@@ -52,7 +52,7 @@ const struct image *images_find(const struct images *s, const char *reference);
 int images_layers(const struct images *s, const struct image *i, struct strs *out);
 /* A container starts from it now. The image in memory is changed; a store that cannot note it says nothing. */
 void images_use(struct images *s, const struct image *i);
-/* Bytes of all layers that records name, each once; and of those only images with keep[i] name. */
+/* Bytes of the layers that images with keep[i] name, each once. keep NULL: of all. */
 uint64_t images_bytes(const struct images *s, const bool *keep);
 /* Text for `cat .node/images/REF`. */
 void image_show(const struct image *i, struct buf *out);

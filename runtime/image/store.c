@@ -12,6 +12,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
+
+/* When the image was last used: of its record, so that it goes with it. Digits. */
+#define USED_XATTR "trusted.podfs.used"
+#define USED_STEP_NS (60 * 1000000000ull) /* noted no finer than that: a start must not write to the disk each time */
 
 struct entry {
 	struct image *img;
@@ -45,6 +50,20 @@ static struct image *take_known(struct images *s, const char *file, const struct
 	return NULL;
 }
 
+/* Through /proc, as no xattr call takes a folder and a name. */
+static void record_path(const struct images *s, const char *file, char out[128])
+{
+	snprintf(out, 128, "/proc/self/fd/%d/%s", s->refs, file);
+}
+
+static uint64_t read_used(const struct images *s, const char *file)
+{
+	char path[128], digits[24] = "";
+	record_path(s, file, path);
+	ssize_t n = lgetxattr(path, USED_XATTR, digits, sizeof digits - 1);
+	return n > 0 ? strtoull(digits, NULL, 10) : 0;
+}
+
 static int load_entry(struct images *s, const char *file, struct entry *out, struct err *e)
 {
 	struct entry n = { 0 };
@@ -53,9 +72,12 @@ static int load_entry(struct images *s, const char *file, struct entry *out, str
 	snprintf(n.file, sizeof n.file, "%s", file);
 	n.img = take_known(s, file, &n.st);
 	int r = n.img ? 0 : record_load(s->refs, file, &n.img, e);
-	if (!r)
-		*out = n;
-	return r;
+	if (r)
+		return r;
+	if (!n.img->used_ns)
+		n.img->used_ns = read_used(s, file);
+	*out = n;
+	return 0;
 }
 
 static void free_entries(struct entry *v, size_t n)
@@ -182,4 +204,65 @@ int images_layers(const struct images *s, const struct image *i, struct strs *ou
 	}
 	*out = l;
 	return 0;
+}
+
+void images_use(struct images *s, const struct image *i)
+{
+	for (size_t k = 0; k < s->n; k++) {
+		struct image *img = s->v[k].img;
+		if (img != i)
+			continue;
+		uint64_t now = now_real_ns(), before = img->used_ns;
+		char path[128], digits[24];
+		img->used_ns = now;
+		if (now - before < USED_STEP_NS)
+			return;
+		record_path(s, s->v[k].file, path);
+		int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)now);
+		lsetxattr(path, USED_XATTR, digits, (size_t)n, 0);
+		return;
+	}
+}
+
+struct sized {
+	const char *layer;
+	uint64_t size;
+};
+
+static int by_layer(const void *a, const void *b)
+{
+	return strcmp(((const struct sized *)a)->layer, ((const struct sized *)b)->layer);
+}
+
+/* Of each image that counts, its layers. Records of older versions have no sizes of layers: such an image is one. */
+static size_t list_layers(const struct images *s, const bool *keep, struct sized *out)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->n; i++) {
+		const struct image *img = s->v[i].img;
+		bool sized = img->layer_sizes.n == img->layers.n;
+		if (keep && !keep[i])
+			continue;
+		for (size_t k = 0; sized && k < img->layers.n; k++)
+			out[n++] = (struct sized){ img->layers.v[k], strtoull(img->layer_sizes.v[k], NULL, 10) };
+		if (!sized)
+			out[n++] = (struct sized){ img->canonical, img->size };
+	}
+	return n;
+}
+
+uint64_t images_bytes(const struct images *s, const bool *keep)
+{
+	size_t room = s->n;
+	for (size_t i = 0; i < s->n; i++)
+		room += s->v[i].img->layers.n;
+	_cleanup_free_ struct sized *all = calloc(room + 1, sizeof *all);
+	uint64_t sum = 0;
+	size_t n = all ? list_layers(s, keep, all) : 0;
+	if (n)
+		qsort(all, n, sizeof *all, by_layer);
+	for (size_t i = 0; i < n; i++)
+		if (!i || strcmp(all[i].layer, all[i - 1].layer))
+			sum += all[i].size;
+	return sum;
 }

@@ -18,14 +18,14 @@
 #define SEGMENT_MAX (1u << 30)
 #define TIME_MIN 1 /* ms */
 
-enum kind { ANY_PATH, PATH, GROUP, USERS, RANGE, NUMBER, POLICY, SECONDS, BYTES, MILLIS };
+enum kind { ANY_PATH, PATH, GROUP, USERS, RANGE, NUMBER, POLICY, PULL, SECONDS, BYTES, MILLIS };
 
 struct key {
 	const char *name;
 	enum kind kind;
 	size_t at; /* in struct config */
 	const char *dflt;
-	uint64_t min, max; /* of a number */
+	uint64_t min, max; /* of a number or a time */
 };
 
 static const struct key keys[] = {
@@ -37,14 +37,19 @@ static const struct key keys[] = {
 	{ "subuid", RANGE, offsetof(struct config, subuid), "" },
 	{ "max_pods", NUMBER, offsetof(struct config, max_pods), "1000", 1, 1000000 },
 	{ "restart", POLICY, offsetof(struct config, restart), "Never" },
-	{ "grace", SECONDS, offsetof(struct config, grace), "30" },
+	{ "grace", SECONDS, offsetof(struct config, grace), "30", 0, UINT32_MAX },
 	{ "log_max", BYTES, offsetof(struct config, log_max), "16M", SEGMENT_MIN, SEGMENT_MAX },
 	{ "log_files", NUMBER, offsetof(struct config, log_files), "4", 1, 1000 },
 	{ "backoff_base", MILLIS, offsetof(struct config, backoff_base), "10", TIME_MIN, UINT32_MAX },
 	{ "backoff_cap", MILLIS, offsetof(struct config, backoff_cap), "300", TIME_MIN, UINT32_MAX },
 	{ "backoff_reset", MILLIS, offsetof(struct config, backoff_reset), "600", TIME_MIN, UINT32_MAX },
+	{ "pull", PULL, offsetof(struct config, pull), "IfNotPresent" },
 	{ "pull_backoff_base", MILLIS, offsetof(struct config, pull_backoff_base), "10", TIME_MIN, UINT32_MAX },
+	{ "pull_backoff_cap", MILLIS, offsetof(struct config, pull_backoff_cap), "300", TIME_MIN, UINT32_MAX },
+	{ "pull_stall", SECONDS, offsetof(struct config, pull_stall), "60", 1, 86400 },
 	{ "image_max", BYTES, offsetof(struct config, image_max), "64G", 1, INT64_MAX },
+	{ "image_gc_high", NUMBER, offsetof(struct config, image_gc_high), "85", 1, 100 },
+	{ "image_gc_low", NUMBER, offsetof(struct config, image_gc_low), "80", 0, 99 },
 };
 
 static void *field(const struct config *c, const struct key *k)
@@ -141,6 +146,13 @@ static int set_policy(struct config *c, const struct key *k, struct span s, stru
 	return err_set(e, EINVAL, "%s is not a restart policy (Never, OnFailure, Always)", clip(s).s);
 }
 
+static int set_pull(struct config *c, const struct key *k, struct span s, struct err *e)
+{
+	if (!pull_policy_read(s.p, s.n, field(c, k)))
+		return 0;
+	return err_set(e, EINVAL, "%s is not a pull policy (IfNotPresent, Always, Never)", clip(s).s);
+}
+
 /* LIMIT_MAX (`max`) is beyond every key's bound: a cap cannot be none. */
 static int in_bounds(const struct key *k, struct span s, uint64_t v, struct err *e)
 {
@@ -173,7 +185,7 @@ static int set_u32(struct config *c, const struct key *k, struct span s, struct 
 		r = parse_millis(s.p, s.n, &time, e);
 	else
 		r = parse_count(s.p, s.n, &v, e);
-	if (!r && k->kind != SECONDS)
+	if (!r)
 		r = in_bounds(k, s, k->kind == NUMBER ? v : time, e);
 	if (!r)
 		*(uint32_t *)field(c, k) = k->kind == NUMBER ? (uint32_t)v : time;
@@ -187,6 +199,8 @@ static int set_key(struct config *c, const struct key *k, struct span s, struct 
 		r = set_text(c, k, s, e);
 	else if (k->kind == POLICY)
 		r = set_policy(c, k, s, e);
+	else if (k->kind == PULL)
+		r = set_pull(c, k, s, e);
 	else if (k->kind == BYTES)
 		r = set_u64(c, k, s, e);
 	else
@@ -241,6 +255,13 @@ static int from_file(void *arg, const char *section, const char *key, const char
 	return r == -ENOENT ? -EINVAL : r;
 }
 
+int config_check(const struct config *c, struct err *e)
+{
+	if (c->image_gc_low < c->image_gc_high)
+		return 0;
+	return err_set(e, EINVAL, "image_gc_low: %u is not below image_gc_high, which is %u", c->image_gc_low, c->image_gc_high);
+}
+
 static int read_all(const char *path, struct buf *out, struct err *e)
 {
 	_cleanup_file_ FILE *f = fopen(path, "re");
@@ -282,6 +303,8 @@ static void show_key(const struct config *c, const struct key *k, struct buf *ou
 		buf_puts(out, *(char *const *)p);
 	else if (k->kind == POLICY)
 		buf_puts(out, restart_policy_name(*(const enum restart_policy *)p));
+	else if (k->kind == PULL)
+		buf_puts(out, pull_policy_name(*(const enum pull_policy *)p));
 	else if (k->kind == BYTES)
 		buf_printf(out, "%llu", (unsigned long long)*(const uint64_t *)p);
 	else if (k->kind == MILLIS)

@@ -37,6 +37,8 @@ int config_set(struct config *c, const char *key, const char *value, struct err 
 /* The file: [node] only. e says FILE:LINE: …. A missing file is -ENOENT, all that is wrong in it -EINVAL; c is then
  * half changed and of no use. */
 int config_read_file(struct config *c, const char *path, struct err *e);
+/* What keys say of each other, once all are read: -EINVAL. */
+int config_check(const struct config *c, struct err *e);
 /* Lines `key = value` of every key, for .node/config. */
 void config_show(const struct config *c, struct buf *out);
 

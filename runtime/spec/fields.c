@@ -19,6 +19,7 @@ const struct spec_field spec_fields[] = {
 	ROW("labels", SPEC_POD, SPEC_LINES, SPEC_INERT, labels),
 	ROW("annotations", SPEC_POD, SPEC_LINES, SPEC_INERT, annotations),
 	ROW("image", SPEC_CONTAINER, SPEC_VALUE, SPEC_IMAGE, image),
+	ROW("pull", SPEC_CONTAINER, SPEC_VALUE, SPEC_AT_START, pull),
 	ROW("command", SPEC_CONTAINER, SPEC_VALUE, SPEC_AT_START, command),
 	ROW("args", SPEC_CONTAINER, SPEC_VALUE, SPEC_AT_START, args),
 	ROW("env", SPEC_CONTAINER, SPEC_LINES, SPEC_AT_START, env),

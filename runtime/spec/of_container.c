@@ -47,6 +47,25 @@ bool image_is_set(struct spec_ref r)
 	return r.container->image;
 }
 
+int pull_set(struct spec_ref r, const char *text, size_t len, struct err *e)
+{
+	struct span s = span_trim(text, len);
+	if (s.n && pull_policy_read(s.p, s.n, &r.container->pull))
+		return err_set(e, EINVAL, "%s is not a pull policy (IfNotPresent, Always, Never)", clip(s).s);
+	r.container->has_pull = s.n;
+	return 0;
+}
+
+void pull_get(struct spec_ref r, struct buf *out)
+{
+	buf_printf(out, "%s\n", pull_policy_name(container_pull_policy(r.container)));
+}
+
+bool pull_is_set(struct spec_ref r)
+{
+	return r.container->has_pull;
+}
+
 /* As they will be read, quoted, they must be writable too: the record takes them back. */
 static int check_size(const struct strs *words, struct err *e)
 {

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define PENDING "pending"
+
 static void put_text(struct buf *out, const char *key, const char *value)
 {
 	ini_write(out, key, value, strlen(value));
@@ -57,6 +59,8 @@ static void put_container(struct buf *out, struct pod_spec *p, struct container_
 	put_text(out, "name", c->name);
 	put_number(out, "serial", c->serial);
 	put_number(out, "created", c->created_ns);
+	if (c->start_pending)
+		put_text(out, "start", PENDING);
 	put_fields(out, SPEC_CONTAINER, (struct spec_ref){ .pod = p, .container = c });
 }
 
@@ -183,6 +187,15 @@ static int new_container(struct loader *l, struct err *e)
 	return l->container ? 0 : err_set(e, ENOMEM, "no memory");
 }
 
+static int read_start(struct loader *l, struct err *e)
+{
+	struct span s = { buf_str(&l->value), l->value.len };
+	if (!span_is(s, PENDING))
+		return err_set(e, EINVAL, "start: %s is not " PENDING, clip(s).s);
+	l->container->start_pending = true;
+	return 0;
+}
+
 static int container_key(struct loader *l, const char *key, struct err *e)
 {
 	if (!strcmp(key, "name"))
@@ -193,6 +206,8 @@ static int container_key(struct loader *l, const char *key, struct err *e)
 		return read_number(&l->value, 10, UINT64_MAX, &l->container->serial, e);
 	if (!strcmp(key, "created"))
 		return read_number(&l->value, 10, UINT64_MAX, &l->container->created_ns, e);
+	if (!strcmp(key, "start"))
+		return read_start(l, e);
 	return read_field(l, key, e);
 }
 

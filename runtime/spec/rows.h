@@ -19,6 +19,7 @@ FIELD_FUNCTIONS(annotations);
 
 /* of_container.c */
 FIELD_FUNCTIONS(image);
+FIELD_FUNCTIONS(pull);
 FIELD_FUNCTIONS(command);
 FIELD_FUNCTIONS(args);
 FIELD_FUNCTIONS(env);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct spec_defaults spec_defaults = { .grace = 30, .restart = RESTART_NEVER };
+struct spec_defaults spec_defaults = { .grace = 30, .restart = RESTART_NEVER, .pull = PULL_IF_NOT_PRESENT };
 
 struct pod_spec *pod_spec_new(void)
 {
@@ -82,6 +82,30 @@ const char *restart_policy_name(enum restart_policy p)
 		[RESTART_NEVER] = "Never", [RESTART_ON_FAILURE] = "OnFailure", [RESTART_ALWAYS] = "Always",
 	};
 	return names[p];
+}
+
+static const char *const pull_names[] = {
+	[PULL_IF_NOT_PRESENT] = "IfNotPresent", [PULL_ALWAYS] = "Always", [PULL_NEVER] = "Never",
+};
+
+const char *pull_policy_name(enum pull_policy p)
+{
+	return pull_names[p];
+}
+
+int pull_policy_read(const char *text, size_t len, enum pull_policy *out)
+{
+	for (enum pull_policy p = PULL_IF_NOT_PRESENT; p <= PULL_NEVER; p++)
+		if (span_is((struct span){ text, len }, pull_names[p])) {
+			*out = p;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+enum pull_policy container_pull_policy(const struct container_spec *c)
+{
+	return c->has_pull ? c->pull : spec_defaults.pull;
 }
 
 int name_check(const char *what, const char *name, struct err *e)

@@ -148,6 +148,9 @@ int name_check(const char *what, const char *name, struct err *e);
 
 const char *restart_policy_name(enum restart_policy p); /* "Never", "OnFailure", "Always" */
 const char *pull_policy_name(enum pull_policy p); /* "IfNotPresent", "Always", "Never" */
+int pull_policy_read(const char *text, size_t len, enum pull_policy *out); /* 0 or -EINVAL */
+/* The container's own, or the node's. */
+enum pull_policy container_pull_policy(const struct container_spec *c);
 
 /* The record: INI text that inih reads back to the same spec (record.c). It holds
  * [pod] with uid, name, serial, created, owner, group, mode and the set fields, then one
