@@ -4,6 +4,7 @@
  * Runs in podfs-server.
  */
 #include "fs/handle.h"
+#include "fs/image_name.h"
 #include "fs/images.h"
 #include "fs/job.h"
 #include "fs/op.h"
@@ -342,13 +343,23 @@ void op_rmdir(struct fs *fs, struct fuse_req *req, uint64_t parent, const char *
 	reply(req, r);
 }
 
+/* A pull under way ends, and the image, should there be one, stays: it is what the next rm removes. */
 static void unlink_image(struct node *dir, struct node *n, struct fuse_req *req)
 {
 	struct err e = { 0 };
+	struct engine *en = dir->fs->en;
+	const struct pull *pull = image_pull_at(en, n->ref.path);
+	const struct image *image = image_at(en, n->ref.path);
 	struct job *j = job_new(dir, req, remove_answer);
+	int r;
 	if (!j)
 		return;
-	int r = engine_image_remove(dir->fs->en, n->ref.path, job_done, j, &e);
+	if (pull) {
+		r = engine_pull_cancel(en, pull->reference, &e);
+		j->done = true;
+	} else {
+		r = engine_image_remove(en, image ? image->written : n->ref.path, job_done, j, &e);
+	}
 	job_started(j, r, &e, JOB_SHORT_MS);
 }
 

@@ -1,13 +1,13 @@
 /* .node/images: the names. See images.h; what is written there is in upload.c. */
 #include "fs/images.h"
 
+#include "fs/image_name.h"
 #include "runtime/base/util.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define PATHS 1024     /* remembered; the oldest makes room */
-#define PATH_MAX_LEN 512
 #define FOLDERS_MAX 256
 #define SERIAL_MASK ((1ull << 40) - 1)
 
@@ -75,11 +75,12 @@ const char *image_path(struct fs *fs, uint64_t serial)
 {
 	struct image_paths *p = paths_of(fs);
 	const char *path = p ? recall(p, serial) : NULL;
-	for (size_t i = 0; p && !path && i < images_count(fs->en->images); i++) {
-		const struct image *im = images_at(fs->en->images, i);
-		path = match(p, im->written, serial);
+	struct image_names it;
+	image_names_begin(&it, fs->en);
+	while (p && !path && image_names_next(&it)) {
+		path = match(p, it.written, serial);
 		if (!path)
-			path = match(p, im->canonical, serial);
+			path = match(p, it.canonical, serial);
 	}
 	return path;
 }
@@ -110,26 +111,31 @@ static bool is_above(const char *path, const char *canonical)
 	return is_below(canonical, path) || (!strncmp(canonical, hub, strlen(hub)) && is_below(canonical + strlen(hub), path));
 }
 
+static bool is_image(struct fs *fs, const char *path)
+{
+	return image_at(fs->en, path) || image_pull_at(fs->en, path);
+}
+
 static bool is_folder(struct fs *fs, const char *path)
 {
 	const struct image_paths *p = paths_of(fs);
 	for (size_t i = 0; p && i < p->folders.n; i++)
 		if (!strcmp(p->folders.v[i], path) || is_below(p->folders.v[i], path))
 			return true;
-	for (size_t i = 0; i < images_count(fs->en->images); i++) {
-		const struct image *im = images_at(fs->en->images, i);
-		if (is_below(im->written, path) || is_above(path, im->canonical))
+	struct image_names it;
+	image_names_begin(&it, fs->en);
+	while (image_names_next(&it))
+		if (is_below(it.written, path) || is_above(path, it.canonical))
 			return true;
-	}
-	return is_registry(path) && !images_find(fs->en->images, path);
+	return is_registry(path) && !is_image(fs, path);
 }
 
 /* dir/name; -ENAMETOOLONG. */
-static int join(const struct node *dir, const char *name, char out[PATH_MAX_LEN])
+static int join(const struct node *dir, const char *name, char out[IMAGE_PATH_MAX])
 {
 	const char *at = dir->ref.path;
-	int n = at ? snprintf(out, PATH_MAX_LEN, "%s/%s", at, name) : snprintf(out, PATH_MAX_LEN, "%s", name);
-	return n < PATH_MAX_LEN ? 0 : -ENAMETOOLONG;
+	int n = at ? snprintf(out, IMAGE_PATH_MAX, "%s/%s", at, name) : snprintf(out, IMAGE_PATH_MAX, "%s", name);
+	return n < IMAGE_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
 static int path_node(struct fs *fs, const char *path, unsigned row, struct node *out)
@@ -144,13 +150,13 @@ static int path_node(struct fs *fs, const char *path, unsigned row, struct node 
 
 int image_child(const struct node *dir, const char *name, struct node *out)
 {
-	char path[PATH_MAX_LEN];
+	char path[IMAGE_PATH_MAX];
 	int r = join(dir, name, path);
 	if (r)
 		return -ENOENT;
 	if (is_folder(dir->fs, path))
 		return path_node(dir->fs, path, R_IMAGE_DIR, out);
-	if (!images_find(dir->fs->en->images, path))
+	if (!is_image(dir->fs, path))
 		return -ENOENT;
 	return path_node(dir->fs, path, R_IMAGE, out);
 }
@@ -174,18 +180,19 @@ static bool told(struct lister *l, const char *name, size_t len)
 
 static void tell(struct lister *l, const char *name, unsigned row)
 {
-	char path[PATH_MAX_LEN];
+	char path[IMAGE_PATH_MAX];
 	struct node n;
 	if (!join(l->dir, name, path) && !path_node(l->dir->fs, path, row, &n))
 		l->fn(l->arg, name, &n);
 }
 
-/* The part of path that stands in the folder. An image whose name is a folder's too is shown with its tag. */
+/* The part of path that stands in the folder. An image whose name is a folder's too is shown with its tag, and one at a path
+ * of the host with the colon that would come before its name there. */
 static void list_path(struct lister *l, const char *path, bool folder)
 {
 	const char *at = l->dir->ref.path;
-	char name[PATH_MAX_LEN];
-	if (at && !is_below(path, at))
+	char name[IMAGE_PATH_MAX];
+	if (at ? !is_below(path, at) : !*path)
 		return;
 	const char *rest = at ? path + strlen(at) + 1 : path;
 	size_t len = strcspn(rest, "/");
@@ -196,7 +203,7 @@ static void list_path(struct lister *l, const char *path, bool folder)
 		return;
 	}
 	if (is_folder(l->dir->fs, path))
-		snprintf(name, sizeof name, "%.*s:latest", (int)len, rest);
+		snprintf(name, sizeof name, "%.*s%s", (int)len, rest, strstr(path, ":/") ? ":" : ":latest");
 	tell(l, name, R_IMAGE);
 }
 
@@ -204,8 +211,10 @@ void image_list(const struct node *dir, entry_fn *fn, void *arg)
 {
 	struct lister l = { .dir = dir, .fn = fn, .arg = arg };
 	const struct image_paths *p = paths_of(dir->fs);
-	for (size_t i = 0; i < images_count(dir->fs->en->images); i++)
-		list_path(&l, images_at(dir->fs->en->images, i)->written, false);
+	struct image_names it;
+	image_names_begin(&it, dir->fs->en);
+	while (image_names_next(&it))
+		list_path(&l, it.written, false);
 	for (size_t i = 0; p && i < p->folders.n; i++)
 		list_path(&l, p->folders.v[i], true);
 	strs_free(&l.folders);
@@ -213,38 +222,42 @@ void image_list(const struct node *dir, entry_fn *fn, void *arg)
 
 /* --- making and removing --- */
 
-static int check_reference(const struct node *dir, const char *path, struct err *e)
+static int check_reference(const char *path, struct err *e)
 {
+	char reference[IMAGE_PATH_MAX];
 	struct image_ref ref = { 0 };
-	int r = parse_reference(path, strlen(path), &ref, e);
+	image_reference_of(path, reference);
+	int r = parse_reference(reference, strlen(reference), &ref, e);
 	if (!r && ref.dir)
 		r = err_set(e, EINVAL, "%s: a folder is not imported, it is used where it is", path);
+	if (!r && ref.local)
+		r = err_set(e, EINVAL, "%s: what is on the host is not imported: write it to .node/pull", path);
 	image_ref_free(&ref);
 	return r;
 }
 
 int image_create(const struct node *dir, const char *name, struct node *out)
 {
-	char path[PATH_MAX_LEN];
+	char path[IMAGE_PATH_MAX];
 	struct err e = { 0 };
 	int r = join(dir, name, path);
 	if (r)
 		return r;
-	r = check_reference(dir, path, &e);
+	r = check_reference(path, &e);
 	return r ? node_refused(dir, &e) : path_node(dir->fs, path, R_IMAGE, out);
 }
 
 /* A folder is what a reference may begin with. */
 int image_mkdir(const struct node *dir, const char *name, struct node *out)
 {
-	char path[PATH_MAX_LEN], probe[PATH_MAX_LEN + 2];
+	char path[IMAGE_PATH_MAX], probe[IMAGE_PATH_MAX + 2];
 	struct err e = { 0 };
 	struct image_paths *p = paths_of(dir->fs);
 	int r = p ? join(dir, name, path) : -ENOMEM;
 	if (r)
 		return r;
 	snprintf(probe, sizeof probe, "%s/x", path);
-	r = check_reference(dir, probe, &e);
+	r = check_reference(probe, &e);
 	if (!r && p->folders.n >= FOLDERS_MAX)
 		r = err_set(&e, ENOSPC, "%s: at most %d folders are kept empty", path, FOLDERS_MAX);
 	if (r)
@@ -263,8 +276,10 @@ int image_rmdir(const struct node *n)
 		if (!strcmp(f->v[i], n->ref.path))
 			at = i;
 	}
-	for (size_t i = 0; i < images_count(n->fs->en->images); i++)
-		if (is_below(images_at(n->fs->en->images, i)->written, n->ref.path))
+	struct image_names it;
+	image_names_begin(&it, n->fs->en);
+	while (image_names_next(&it))
+		if (is_below(it.written, n->ref.path))
 			return -ENOTEMPTY;
 	if (at == f->n)
 		return -ENOTEMPTY; /* it comes with the full name of an image */

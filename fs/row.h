@@ -96,11 +96,12 @@ extern const struct kind kind_cmd;     /* session.c */
 extern const struct kind kind_stream;  /* stream.c: in out err of a session */
 extern const struct kind kind_shell;   /* shell.c: exec/NAME */
 extern const struct kind kind_image;   /* upload.c */
+extern const struct kind kind_pull;    /* pull.c */
 
 enum ring_of { RING_EVENTS, RING_ERROR, RING_LEAKS };
 enum option_of { OPTION_CONTAINER, OPTION_TTY, OPTION_WINSIZE };
 enum stream_of { STREAM_IN, STREAM_OUT, STREAM_ERR };
-/* arg of image and command of a pod: they are those of the container that has the pod's name. */
+/* arg of image, command and pull of a pod: they are those of the container that has the pod's name. */
 #define SHORTHAND 1
 
 #endif

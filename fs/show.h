@@ -2,7 +2,7 @@
  *
  * They read the engine and append text; they change nothing and wait for nothing. Files:
  * show_pod.c (status describe why ip …), show_node.c (pods wide top help version config
- * leaving leaks), show_container.c (state pid …), show_yaml.c (pod.yaml).
+ * leaving leaks), show_images.c (images pull df), show_container.c (state pid …), show_yaml.c (pod.yaml).
  */
 #ifndef PODFS_FS_SHOW_H
 #define PODFS_FS_SHOW_H
@@ -10,7 +10,7 @@
 #include "fs/ref.h"
 
 /* .node/ */
-show_fn show_help, show_version, show_config, show_pods, show_wide, show_top, show_leaving;
+show_fn show_help, show_version, show_config, show_pods, show_wide, show_top, show_leaving, show_pull, show_df;
 /* POD/ */
 show_fn show_status, show_describe, show_yaml, show_why, show_ip;
 /* containers/NAME/ (show_why serves both) */

@@ -151,6 +151,11 @@ static void state(struct page *d, const struct container *c)
 		field(d, "PID");
 		buf_printf(d->out, "%d\n", (int)s->pid);
 	}
+	if (c->pull) {
+		field(d, "Pull");
+		pull_show(c->pull, d->out);
+		buf_putc(d->out, '\n');
+	}
 	when(d, "Started", s->started_ns);
 	if (s->state == C_RUNNING || s->state == C_PAUSED)
 		return;
@@ -169,6 +174,7 @@ static void container(struct page *d, const struct container *c)
 	buf_printf(d->out, "  %s:\n", s->name);
 	text(d, "Image", s->image);
 	text(d, "Image ID", c->image_id);
+	text(d, "Pull Policy", pull_policy_name(container_pull_policy(s)));
 	words(d, "Command", s->has_command, &s->command, "<of the image>");
 	words(d, "Args", s->has_args, &s->args, s->has_command ? NULL : "<of the image>");
 	if (s->workdir)

@@ -1,4 +1,4 @@
-/* Texts of the node: pods wide version config leaving and an image. top is show_top.c, help show_help.c.
+/* Texts of the node: pods wide version config leaving. top is show_top.c, help show_help.c, images show_images.c.
  *
  * Runs in podfs-server; the rules are in show.h.
  */
@@ -6,7 +6,6 @@
 
 #include "runtime/base/util.h"
 
-#include <errno.h>
 #include <sys/utsname.h>
 
 int show_version(const struct ref *r, struct buf *out)
@@ -94,14 +93,5 @@ int show_leaving(const struct ref *r, struct buf *out)
 		uint64_t left = p->leave_by_ns > now ? (p->leave_by_ns - now + 999999999) / 1000000000 : 0;
 		buf_printf(out, "%s %s %llu\n", p->spec->name, p->spec->uid, (unsigned long long)left);
 	}
-	return buf_status(out);
-}
-
-int show_image(const struct ref *r, struct buf *out)
-{
-	const struct image *i = images_find(r->en->images, r->path);
-	if (!i)
-		return -ENOENT;
-	image_show(i, out);
 	return buf_status(out);
 }

@@ -142,6 +142,20 @@ void put_bytes(struct buf *out, uint64_t bytes)
 		buf_printf(out, "%lluMi", (unsigned long long)(bytes / 1024 / 1024));
 }
 
+void put_size(struct buf *out, uint64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	double n = (double)bytes;
+	size_t u = 0;
+	if (bytes < 1024) {
+		buf_printf(out, "%u", (unsigned)bytes);
+		return;
+	}
+	for (n /= 1024; n >= 999.5 && u + 2 < sizeof units; u++)
+		n /= 1024;
+	buf_printf(out, "%.*f%c", n < 99.95, n, units[u]);
+}
+
 bool container_ready(const struct container *c)
 {
 	return c->status.state == C_RUNNING;
@@ -207,12 +221,17 @@ static void put_next(struct buf *out, uint64_t next_ns)
 void put_state_rest(struct buf *out, const struct container *c)
 {
 	const struct container_status *s = &c->status;
-	if (s->state == C_RUNNING || s->state == C_PAUSED)
-		return;
-	if (s->reason[0])
+	bool runs = s->state == C_RUNNING || s->state == C_PAUSED;
+	if (!runs && s->reason[0])
 		buf_printf(out, " %s", s->reason);
 	if (s->state == C_TERMINATED)
 		put_exit(out, s);
+	if (c->pull) {
+		buf_printf(out, ": %s: ", c->pull->reference);
+		pull_show(c->pull, out);
+	}
+	if (runs || c->pull)
+		return;
 	if (s->state == C_WAITING && s->next_ns)
 		put_next(out, s->next_ns);
 	else if (s->message[0])

@@ -201,6 +201,8 @@ static void container_spec(struct yaml *y, const struct container_spec *c)
 	yaml_str(y, "name", c->name);
 	if (c->image)
 		yaml_str(y, "image", c->image);
+	/* Also where nobody has written it: Kubernetes would take Always for `:latest`. */
+	yaml_word(y, "imagePullPolicy", pull_policy_name(container_pull_policy(c)));
 	string_list(y, "command", c->has_command, &c->command);
 	string_list(y, "args", c->has_args, &c->args);
 	if (c->workdir)

@@ -35,6 +35,8 @@ const struct row rows[ROWS] = {
 	[13] = NODE_RING("leaks", RING_LEAKS),
 	[14] = NODE_TEXT("leaving", show_leaving),
 	[15] = NODE_RING("error", RING_ERROR),
+	[16] = FILE_(R_NODE, SCOPE_NODE, "pull", 0644, pull, .show = show_pull),
+	[17] = NODE_TEXT("df", show_df),
 
 	[R_POD] = { .parent = R_ROOT, .scope = SCOPE_POD, .mode = S_IFDIR | 0777 },
 	[R_CONTAINERS] = DIR_(R_POD, SCOPE_POD, "containers"),
@@ -75,6 +77,7 @@ const struct row rows[ROWS] = {
 	[56] = POD_SET("grace"),
 	[57] = POD_SET("restart"),
 	[58] = POD_SET("share"),
+	[59] = FILE_(R_POD, SCOPE_POD, "pull", 0644, setting, .arg = SHORTHAND),
 
 	[R_CONTAINER] = { .parent = R_CONTAINERS, .scope = SCOPE_CONTAINER, .mode = S_IFDIR | 0755 },
 	[R_CWAIT] = DIR_(R_CONTAINER, SCOPE_CONTAINER, "wait"),
@@ -111,6 +114,7 @@ const struct row rows[ROWS] = {
 	[122] = FILE_(R_CWAIT, SCOPE_CONTAINER, "ready", 0444, wait, .arg = WAIT_READY),
 	[123] = FILE_(R_CWAIT, SCOPE_CONTAINER, "ended", 0444, wait, .arg = WAIT_ENDED),
 	[124] = LINK_(R_CONTAINER, SCOPE_CONTAINER, "root", 0),
+	[125] = CON_SET("pull"),
 
 	[R_SESSION] = { .parent = R_EXEC, .scope = SCOPE_SESSION, .mode = S_IFDIR | 0755 },
 	[151] = FILE_(R_SESSION, SCOPE_SESSION, "container", 0644, option, .arg = OPTION_CONTAINER),

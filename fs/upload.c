@@ -4,6 +4,7 @@
  * write(2) when podfs-image has refused them before. Runs in podfs-server.
  */
 #include "fs/handle.h"
+#include "fs/image_name.h"
 #include "fs/images.h"
 #include "fs/job.h"
 #include "runtime/base/util.h"
@@ -188,10 +189,12 @@ static int begin(struct upload *up)
 {
 	struct node n;
 	struct err e = { 0 };
+	char reference[IMAGE_PATH_MAX];
 	int r = handle_node(up->h, &n);
 	if (r || up->begun)
 		return r;
-	r = engine_import_begin(up->h->fs->en, n.ref.path, &up->import, &e);
+	image_reference_of(n.ref.path, reference);
+	r = engine_import_begin(up->h->fs->en, reference, &up->import, &e);
 	if (r)
 		return node_refused(&n, &e);
 	up->begun = true;
@@ -235,10 +238,8 @@ static void upload_write(struct handle *h, struct fuse_req *req, const char *dat
 
 static int upload_open(struct node *n, struct handle *h, struct fuse_req *req)
 {
-	if (!handle_writes(h)) {
-		int r = images_find(h->fs->en->images, n->ref.path) ? show_image(&n->ref, &h->text) : -ENOENT;
-		return r ? r : buf_status(&h->text);
-	}
+	if (!handle_writes(h))
+		return show_image(&n->ref, &h->text);
 	struct upload *up = h->data = calloc(1, sizeof *up);
 	if (!up)
 		return -ENOMEM;
@@ -246,8 +247,15 @@ static int upload_open(struct node *n, struct handle *h, struct fuse_req *req)
 	return 0;
 }
 
+/* Made anew at the start: it may be on its way here. What is gone reads as it last did. */
 static void upload_read(struct handle *h, struct fuse_req *req, size_t size, uint64_t off)
 {
+	struct node n;
+	struct buf text = { 0 };
+	if (!off && !handle_writes(h) && !handle_node(h, &n) && !show_image(&n.ref, &text)) {
+		buf_free(&h->text);
+		h->text = text;
+	}
 	handle_reply_text(h, req, size, off);
 }
 
@@ -282,15 +290,18 @@ static void upload_release(struct handle *h)
 	free(up);
 }
 
+/* As `ls -l` of files that are what they hold: the image's bytes, and when it was last used. */
 static void upload_stat(const struct node *n, struct stat *st)
 {
-	_cleanup_buf_ struct buf text = { 0 };
-	const struct image *im = images_find(n->fs->en->images, n->ref.path);
-	if (!im)
+	const struct image *im = image_at(n->fs->en, n->ref.path);
+	const struct pull *p = im ? NULL : image_pull_at(n->fs->en, n->ref.path);
+	uint64_t at_ns = im ? im->used_ns ? im->used_ns : im->imported_ns : p ? p->started_ns : 0;
+	if (!im && !p)
 		return;
-	if (!show_image(&n->ref, &text))
-		st->st_size = (off_t)text.len;
-	st->st_mtim = st->st_ctim = (struct timespec){ .tv_sec = (time_t)(im->imported_ns / 1000000000u) };
+	st->st_size = (off_t)(im ? im->size : p->bytes);
+	st->st_atim = st->st_mtim = st->st_ctim = (struct timespec){
+		.tv_sec = (time_t)(at_ns / 1000000000u), .tv_nsec = (long)(at_ns % 1000000000u),
+	};
 }
 
 const struct kind kind_image = {

@@ -1,4 +1,4 @@
-/* Settings: files that are rows of spec_fields[], and image and command of a pod.
+/* Settings: files that are rows of spec_fields[], and image, command and pull of a pod.
  *
  * What one opening writes is one text (docs/design.md, "A write"): each write(2) hands the engine all of it, so a value holds
  * or is refused inside the write that completes it. Runs in podfs-server.

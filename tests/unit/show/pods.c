@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 struct fake fake;
@@ -72,9 +73,47 @@ size_t images_count(const struct images *s)
 	return fake.image != NULL;
 }
 
-const struct image *images_find(const struct images *s, const char *reference)
+const struct image *images_at(const struct images *s, size_t i)
 {
 	return fake.image;
+}
+
+/* Like the real one it knows no path, only spellings of a reference. */
+const struct image *images_find(const struct images *s, const char *reference)
+{
+	const struct image *i = fake.image;
+	return i && (!strcmp(reference, i->canonical) || !strcmp(reference, i->written)) ? i : NULL;
+}
+
+uint64_t images_bytes(const struct images *s, const bool *keep)
+{
+	return !fake.image || (keep && !keep[0]) ? 0 : fake.image->size;
+}
+
+const struct pull *engine_pulls(const struct engine *en)
+{
+	return fake.pulls;
+}
+
+const struct pull *engine_pull_find(const struct engine *en, const char *reference)
+{
+	const struct pull *p = fake.pulls;
+	while (p && strcmp(reference, p->reference) && strcmp(reference, p->canonical))
+		p = p->next;
+	return p;
+}
+
+unsigned engine_pull_waiters(const struct engine *en, const struct pull *p)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < en->pods[0]->ncontainers; i++)
+		n += en->pods[0]->containers[i]->pull == p;
+	return n + fake.more_waiters;
+}
+
+void pull_show(const struct pull *p, struct buf *out)
+{
+	buf_printf(out, "so far %s", p->error);
 }
 
 void image_show(const struct image *i, struct buf *out)
@@ -85,6 +124,11 @@ void image_show(const struct image *i, struct buf *out)
 uint64_t log_size(struct log_reader *r, enum log_view v)
 {
 	return fake.log_size;
+}
+
+uint64_t log_oldest(struct log_reader *r, enum log_view v)
+{
+	return fake.log_oldest;
 }
 
 /* --- pods --- */
@@ -126,6 +170,7 @@ void node_begin(struct node *n)
 	n->pods[0] = &n->pod;
 	n->en.cfg = &n->cfg;
 	n->en.started_ns = 1000000000;
+	n->en.state_fd = open("/proc", O_PATH | O_CLOEXEC); /* a file system of no size */
 	assert(!config_defaults(&n->cfg));
 	n->pod.engine = &n->en;
 	n->pod.entity.serial = 99;
@@ -142,6 +187,7 @@ void node_begin(struct node *n)
 
 void node_end(struct node *n)
 {
+	close_fd(&n->en.state_fd);
 	ring_free(&n->pod.events);
 	pod_spec_free(n->pod.spec);
 	config_free(&n->cfg);

@@ -12,7 +12,9 @@ struct fake {
 	struct cg_use use; /* of every group */
 	int use_result;
 	const struct image *image;
-	uint64_t log_size;
+	const struct pull *pulls;
+	unsigned more_waiters; /* than the node's two containers */
+	uint64_t log_size, log_oldest;
 };
 extern struct fake fake;
 

@@ -14,6 +14,7 @@ static int print_manifest(void)
 	node_set(&n, NULL, "memory.max", "256M");
 	node_set(&n, &n.c[0], "user", "www-data");
 	node_set(&n, &n.c[0], "pids.max", "100");
+	node_set(&n, &n.c[0], "pull", "Always");
 	node_set(&n, &n.c[1], "user", "1000:1000");
 	node_set(&n, &n.c[1], "cpu.max", "0.3");
 	node_set(&n, &n.c[1], "args", "[]");

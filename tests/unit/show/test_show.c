@@ -1,4 +1,5 @@
 /* The texts of the tree, word for word, from pods made by hand. */
+#include "fs/image_name.h"
 #include "tests/unit/show/pods.h"
 
 #include "runtime/base/util.h"
@@ -224,15 +225,173 @@ static void top(void **state)
 	reads(NULL, show_top, "NAME   CONTAINER   CPU   MEMORY   PIDS\n");
 }
 
+static struct image busybox = {
+	.canonical = (char *)"docker.io/library/busybox:latest", .written = (char *)"busybox", .size = 3 << 20,
+};
+static struct pull nginx = {
+	.reference = (char *)"nginx:alpine", .canonical = (char *)"docker.io/library/nginx:alpine",
+	.layers_done = 3, .layers = 8, .bytes = 45 << 20, .total = 135 << 20, .rate = 89000000, .error = "fine",
+};
+
+static const char *shown_image(const char *path, struct buf *out)
+{
+	struct ref r = { .en = &n.en, .path = path };
+	buf_reset(out);
+	return show_image(&r, out) == -ENOENT ? NULL : buf_str(out);
+}
+
 static void image(void **state)
 {
 	_cleanup_buf_ struct buf out = { 0 };
-	struct ref r = { .en = &n.en, .path = "busybox" };
-	struct image i = { .canonical = (char *)"docker.io/library/busybox:latest" };
-	assert_int_equal(show_image(&r, &out), -ENOENT);
+	assert_null(shown_image("busybox", &out));
+	fake.image = &busybox;
+	assert_string_equal(shown_image("busybox", &out), "docker.io/library/busybox:latest\n");
+	fake.pulls = &nginx;
+	n.c[0].pull = &nginx;
+	assert_string_equal(shown_image("nginx:alpine", &out), "Image:       nginx:alpine\n"
+							       "Name:        docker.io/library/nginx:alpine\n"
+							       "Pull:        so far fine\nFor:         web/nginx\n");
+	nginx.reference = busybox.written;
+	assert_string_equal(shown_image("busybox", &out), "docker.io/library/busybox:latest\n"
+							  "Pull:        so far fine\nFor:         web/nginx\n");
+	nginx.reference = (char *)"nginx:alpine";
+}
+
+static void pulls(void **state)
+{
+	struct pull late = {
+		.reference = (char *)"b", .canonical = (char *)"docker.io/library/b:latest", .state = PULL_BACKOFF, .attempts = 2,
+		.by_node = true, .error = "away",
+	};
+	reads(NULL, show_pull, "");
+	fake.pulls = &nginx;
+	nginx.next = &late;
+	nginx.started_ns = now_real_ns() - 5100000000;
+	n.c[0].pull = n.c[1].pull = &nginx;
+	reads(NULL, show_pull,
+	      "REFERENCE      STATE     LAYER   BYTES        %     RATE      TIME   FOR\n"
+	      "nginx:alpine   Pulling   3/8     45.0M/135M   33%   84.9M/s   5s     web/nginx,web/probe\n"
+	      "b              BackOff   -       -            -     -         -      node: so far away\n");
+	nginx.next = NULL;
+	nginx.layers = nginx.total = nginx.bytes = nginx.rate = 0;
+	nginx.by_node = true;
+	fake.more_waiters = 70;
+	reads(NULL, show_pull,
+	      "REFERENCE      STATE     LAYER   BYTES   %   RATE   TIME   FOR\n"
+	      "nginx:alpine   Pulling   -       0       -   0/s    5s     node,web/nginx,web/probe,+70\n");
+	nginx.total = 1;
+	nginx.bytes = 2; /* sizes that lie */
+	has(show_pull, " 2/1     100%   ");
+}
+
+static void df(void **state)
+{
+	struct log_reader *log = (struct log_reader *)&n; /* only asked for its size */
+	has(show_df, "TYPE     TOTAL   ACTIVE   SIZE   RECLAIMABLE\n"
+		     "Images   0       0        0      0 (0%)\n"
+		     "Logs     0       0        0      0 (0%)\n\n"
+		     "STATE            SIZE   USED   AVAIL   USE%   GC\n"
+		     "/var/lib/podfs   0      0      0       0%     above 85%, down to 80%\n");
+	fake.image = &busybox;
+	fake.log_size = 12345;
+	fake.log_oldest = 45;
+	n.c[0].log = n.c[1].log = log;
+	n.c[1].status.state = C_TERMINATED;
+	n.cfg.image_gc_high = 100;
+	has(show_df, "Images   1       1        3.0M    0 (0%)\n"
+		     "Logs     2       1        24.0K   12.0K (50%)\n");
+	has(show_df, "0%     never\n");
+	node_set(&n, &n.c[1], "image", "other");
+	has(show_df, "Images   1       0        3.0M    3.0M (100%)\n");
+}
+
+static void sizes(void **state)
+{
+	static const struct {
+		uint64_t n;
+		const char *want;
+	} t[] = {
+		{ 0, "0" }, { 1023, "1023" }, { 1024, "1.0K" }, { 102348, "99.9K" }, { 102400, "100K" }, { 1022976, "999K" },
+		{ 1023488, "1.0M" }, { 47395635, "45.2M" }, { 141557760, "135M" }, { 1ull << 40, "1.0T" }, { UINT64_MAX, "16.0E" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		_cleanup_buf_ struct buf b = { 0 };
+		put_size(&b, t[i].n);
+		assert_string_equal(buf_str(&b), t[i].want);
+	}
+}
+
+static void image_paths(void **state)
+{
+	static const struct {
+		const char *reference, *path, *back; /* back NULL: the reference */
+	} t[] = {
+		{ "nginx", "nginx", NULL },
+		{ "localhost:5000/a/b:1", "localhost:5000/a/b:1", NULL },
+		{ "docker://nginx", "docker:/nginx", NULL },
+		{ "docker://localhost:5000/a:1", "docker:/localhost:5000/a:1", NULL },
+		{ "oci:/srv/x:1", "oci:/srv/x:1", NULL },
+		{ "oci:/srv//x/", "oci:/srv/x", "oci:/srv/x" },
+		{ "oci:/srv/x:", "oci:/srv/x:", "oci:/srv/x" },
+		{ "containers-storage:[overlay@/a+/b]x:1", "containers-storage:[overlay@/a+/b]x:1", NULL },
+		{ "oci:/srv/../x", NULL, NULL },
+		{ "oci:/./x", NULL, NULL },
+		{ "dir:/..", NULL, NULL },
+		{ "dir:/...", "dir:/...", NULL },
+	};
+	char path[IMAGE_PATH_MAX], back[IMAGE_PATH_MAX];
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		assert_int_equal(image_path_of(t[i].reference, path), t[i].path != NULL);
+		assert_string_equal(path, t[i].path ? t[i].path : "");
+		image_reference_of(path, back);
+		if (t[i].path)
+			assert_string_equal(back, t[i].back ? t[i].back : t[i].reference);
+	}
+	char longest[IMAGE_PATH_MAX + 1];
+	memset(longest, 'a', sizeof longest - 1);
+	longest[IMAGE_PATH_MAX] = 0;
+	assert_false(image_path_of(longest, path));
+	longest[IMAGE_PATH_MAX - 2] = 0;
+	assert_true(image_path_of(longest, path));
+}
+
+/* What was written in another way than the path can say is found all the same. */
+static void image_by_path(void **state)
+{
+	struct image i = busybox;
+	struct pull p = nginx;
 	fake.image = &i;
-	assert_int_equal(show_image(&r, &out), 0);
-	assert_string_equal(buf_str(&out), "docker.io/library/busybox:latest\n");
+	fake.pulls = &p;
+	i.written = i.canonical = (char *)"oci:/srv//x:1";
+	p.reference = p.canonical = (char *)"oci:/srv/y/";
+	assert_ptr_equal(image_at(&n.en, "oci:/srv/x:1"), &i);
+	assert_ptr_equal(image_pull_at(&n.en, "oci:/srv/y"), &p);
+	assert_null(image_at(&n.en, "oci:/srv/y"));
+	assert_null(image_pull_at(&n.en, "oci:/srv/x:1"));
+	struct image_names it;
+	image_names_begin(&it, &n.en);
+	assert_true(image_names_next(&it));
+	assert_string_equal(it.written, "oci:/srv/x:1");
+	assert_true(image_names_next(&it));
+	assert_string_equal(it.canonical, "oci:/srv/y");
+	assert_false(image_names_next(&it));
+	p.canonical = i.canonical; /* is there, and fetched anew: told once */
+	image_names_begin(&it, &n.en);
+	assert_true(image_names_next(&it));
+	assert_false(image_names_next(&it));
+}
+
+static void state_of_pulls(void **state)
+{
+	struct container_status *s = &n.c[0].status;
+	n.c[0].pull = &nginx;
+	reads(&n.c[0], show_state, "running: nginx:alpine: so far fine\n"); /* the run before */
+	*s = (struct container_status){ .state = C_WAITING, .exit_code = -1 };
+	strcpy(s->reason, "ErrImagePull");
+	strcpy(s->message, "no such tag");
+	s->next_ns = now_real_ns();
+	reads(&n.c[0], show_state, "waiting ErrImagePull: nginx:alpine: so far fine\n");
+	word("ErrImagePull");
 }
 
 static void describe(void **state)
@@ -258,6 +417,7 @@ static void describe(void **state)
 	has(show_describe, "Limits:           memory.max 268435456\n");
 	has(show_describe, "Use:              memory 4Ki, cpu 1.002 s, pids 1\n");
 	has(show_describe, "Containers:\n  nginx:\n    Image:            nginx:alpine\n");
+	has(show_describe, "    Image ID:         <none>\n    Pull Policy:      IfNotPresent\n");
 	has(show_describe, "    Command:          <of the image>\n    Args:             <of the image>\n");
 	has(show_describe, "    Command:          sh -c 'echo 1'\n    Args:             <none>\n");
 	has(show_describe, "    State:            Terminated\n    Reason:           OOMKilled\n");
@@ -267,6 +427,19 @@ static void describe(void **state)
 	_cleanup_free_ char *got = shown(&n, NULL, show_describe);
 	assert_null(strstr(got, "first"));
 	assert_string_equal(got + strlen(got) - 8, "  again\n");
+}
+
+static void describe_pull(void **state)
+{
+	struct container_status *s = &n.c[0].status;
+	*s = (struct container_status){ .state = C_WAITING, .exit_code = -1, .root_fd = -1 };
+	strcpy(s->reason, "ImagePullBackOff");
+	strcpy(s->message, "no such tag");
+	n.c[0].pull = &nginx;
+	node_set(&n, &n.c[0], "pull", "Always");
+	has(show_describe, "    Pull Policy:      Always\n");
+	has(show_describe, "    State:            Waiting\n    Reason:           ImagePullBackOff\n"
+			   "    Message:          no such tag\n    Pull:             so far fine\n");
 }
 
 static void describe_empty(void **state)
@@ -280,8 +453,9 @@ static void describe_empty(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(ages),   T(tables),  T(empty_cells), T(status_column), T(state_line), T(numbers),  T(one_liners),
-		T(uses),   T(config),  T(leaving),     T(top),           T(image),      T(describe), T(describe_empty),
+		T(ages),   T(tables),  T(empty_cells), T(status_column), T(state_line),    T(numbers),       T(one_liners),
+		T(uses),   T(config),  T(leaving),     T(top),           T(image),         T(pulls),         T(df),
+		T(sizes),  T(image_paths), T(image_by_path), T(state_of_pulls), T(describe), T(describe_pull), T(describe_empty),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,7 +110,8 @@ static void plain(void **state)
 	has("apiVersion: v1\nkind: Pod\nmetadata:\n  name: \"web\"\n"
 	    "  uid: \"01234567-89ab-4def-8123-456789abcdef\"\n  creationTimestamp: \"");
 	has("spec:\n  restartPolicy: Never\n  terminationGracePeriodSeconds: 30\n  containers:\n"
-	    "    - name: \"nginx\"\n      image: \"nginx:alpine\"\n    - name: \"probe\"\n      image: \"busybox\"\nstatus:\n"
+	    "    - name: \"nginx\"\n      image: \"nginx:alpine\"\n      imagePullPolicy: IfNotPresent\n"
+	    "    - name: \"probe\"\n      image: \"busybox\"\n      imagePullPolicy: IfNotPresent\nstatus:\n"
 	    "  phase: Running\n");
 	has("      ready: true\n      started: true\n      restartCount: 0\n      state:\n        running:\n"
 	    "          startedAt: \"");
@@ -137,6 +138,8 @@ static void settings(void **state)
 	node_set(&n, c, "env", "A=1\nB=x=y\n");
 	node_set(&n, c, "workdir", "/srv");
 	node_set(&n, c, "user", "1000:1001");
+	node_set(&n, c, "pull", "Never");
+	has("      image: \"nginx:alpine\"\n      imagePullPolicy: Never\n");
 	has("  labels:\n    \"app\": \"web\"\n    \"x\": \"1\"\n  annotations:\n    \"example.org/a\": \"b=c\"\n"
 	    "    \"nginx.podfs/pids.max\": \"100\"\nspec:\n");
 	has("  hostname: \"other\"\n  shareProcessNamespace: true\n  resources:\n    limits:\n"
