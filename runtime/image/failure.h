@@ -8,9 +8,13 @@
 
 #include "runtime/base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* text: its standard error. Fills e and returns -e->code. */
+/* text: its standard error. The sentence is the cause, then skopeo's own words from behind the reference on (a short name of
+ * which is enough). Fills e and returns -e->code. */
 int failure_of(const char *text, size_t len, const char *reference, struct err *e);
+/* Did it fail because the registry HOST[:PORT], and no mirror of it, speaks plain HTTP? */
+bool failure_is_plain_http(const char *text, size_t len, const char *host);
 
 #endif
