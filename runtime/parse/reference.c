@@ -16,6 +16,7 @@
 #define REPOSITORY_MAX 255 /* RepositoryNameTotalLengthMax */
 #define OFFICIAL "library/" /* where Docker Hub's images without a user stand */
 #define TAG_MAX 128
+#define NO_MEMORY "no memory for the image reference"
 #define DOCKER "docker://" /* containers-transports(5) */
 
 /* The parts of a reference as it was written; an absent one has p NULL. */
@@ -260,6 +261,26 @@ static const struct transport *transport_of(struct span s)
 	return NULL;
 }
 
+/* The path is a path in podfs' own tree too (.node/images/oci:/srv/x): doubled slashes and one at the end go. */
+static int put_place(struct span s, struct span place, struct buf *out, struct err *e)
+{
+	const char *separator = "";
+	if (place.p[0] == '/')
+		buf_putc(out, '/');
+	for (const char *slash = place.p; slash; place = slash ? after(place, slash) : place) {
+		slash = first(place, '/');
+		struct span part = slash ? until(place, slash) : place;
+		if (span_is(part, ".") || span_is(part, ".."))
+			return refuse(s, "its path may not hold . or ..", e);
+		if (!part.n)
+			continue;
+		buf_puts(out, separator);
+		buf_put(out, part.p, part.n);
+		separator = "/";
+	}
+	return 0;
+}
+
 static int check_place(struct span s, struct span place, struct err *e)
 {
 	if (!place.n)
@@ -274,20 +295,26 @@ static int check_place(struct span s, struct span place, struct err *e)
 
 static int local_reference(struct span s, const struct transport *t, struct image_ref *out, struct err *e)
 {
-	struct span place = after(s, s.p + strlen(t->prefix) - t->keep - 1);
+	size_t scheme = strlen(t->prefix) - t->keep;
+	struct span place = { s.p + scheme, s.n - scheme };
+	_cleanup_buf_ struct buf b = { 0 };
 	int r = check_place(s, place, e);
 	if (r)
 		return r;
+	buf_put(&b, s.p, scheme);
+	r = put_place(s, place, &b, e);
+	if (r)
+		return r;
+	if (buf_status(&b))
+		return err_set(e, ENOMEM, NO_MEMORY);
 	bool is_dir = has_prefix(s, "dir:");
 	struct image_ref n = {
-		.canonical = strndup(s.p, s.n),
-		.source = strndup(s.p, s.n),
-		.dir = is_dir ? strndup(place.p, place.n) : NULL,
-		.local = true,
+		.canonical = strdup(b.data), .dir = is_dir ? strdup(b.data + scheme) : NULL, .local = true,
 	};
-	if (!n.canonical || !n.source || (is_dir && !n.dir)) {
+	n.source = take_ptr(b.data);
+	if (!n.canonical || !n.dir != !is_dir) {
 		image_ref_free(&n);
-		return err_set(e, ENOMEM, "no memory for the image reference");
+		return err_set(e, ENOMEM, NO_MEMORY);
 	}
 	*out = n;
 	return 0;
@@ -304,7 +331,7 @@ static int registry_reference(struct span s, struct image_ref *out, struct err *
 	buf_puts(&source, DOCKER);
 	buf_puts(&source, buf_str(&name));
 	if (buf_status(&name) || buf_status(&source))
-		return err_set(e, ENOMEM, "no memory for the image reference");
+		return err_set(e, ENOMEM, NO_MEMORY);
 	*out = (struct image_ref){ .canonical = take_ptr(name.data), .source = take_ptr(source.data) };
 	return 0;
 }
