@@ -53,6 +53,15 @@ void disk_close(struct disk *d)
 	close_fd(&d->root);
 }
 
+DIR *disk_list(int fd)
+{
+	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = own < 0 ? NULL : fdopendir(own);
+	if (!d && own >= 0)
+		close(own);
+	return d;
+}
+
 static int lock_fd(int fd, int how, struct err *e)
 {
 	return flock(fd, how) ? err_sys(e, errno, "cannot lock the image store") : 0;
@@ -126,18 +135,9 @@ static int is_dead(int tmp, const char *name)
 	return fd < 0 || !flock(fd, LOCK_EX | LOCK_NB);
 }
 
-static DIR *list(int fd)
-{
-	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = own < 0 ? NULL : fdopendir(own);
-	if (!d && own >= 0)
-		close(own);
-	return d;
-}
-
 int disk_sweep(struct disk *d, struct err *e)
 {
-	_cleanup_dir_ DIR *dir = list(d->tmp);
+	_cleanup_dir_ DIR *dir = disk_list(d->tmp);
 	if (!dir)
 		return err_sys(e, errno, "cannot list the folder tmp");
 	struct dirent *de;
@@ -161,7 +161,7 @@ static int add_layers(struct strs *used, const struct image *img, struct err *e)
 
 static int layers_in_use(struct disk *d, struct strs *used, struct err *e)
 {
-	_cleanup_dir_ DIR *dir = list(d->refs);
+	_cleanup_dir_ DIR *dir = disk_list(d->refs);
 	if (!dir)
 		return err_sys(e, errno, "cannot list the folder refs");
 	struct dirent *de;
@@ -201,7 +201,7 @@ static bool has(const struct strs *l, const char *s)
 
 static int drop_unused(struct disk *d, const struct strs *used, const struct strs *only, struct err *e)
 {
-	_cleanup_dir_ DIR *dir = list(d->layers);
+	_cleanup_dir_ DIR *dir = disk_list(d->layers);
 	if (!dir)
 		return err_sys(e, errno, "cannot list the folder layers");
 	struct dirent *de;

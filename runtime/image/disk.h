@@ -15,6 +15,8 @@
 #include "runtime/base/err.h"
 #include "runtime/spec/spec.h"
 
+#include <dirent.h>
+
 struct disk {
 	int root, lock, layers, refs, tmp;
 };
@@ -22,6 +24,9 @@ struct disk {
 /* Makes the folders if need be. The layers hold setuid programs: only root may enter. */
 int disk_open(const char *state, struct disk *d, struct err *e);
 void disk_close(struct disk *d);
+
+/* Opens the folder fd once more, to list it; NULL with errno. */
+DIR *disk_list(int fd);
 
 int disk_lock_shared(struct disk *d, struct err *e);
 int disk_lock_exclusive(struct disk *d, struct err *e);

@@ -26,6 +26,7 @@ static const struct field {
 	{ "size", NUMBER, offsetof(struct image, size), false },
 	{ "imported", NUMBER, offsetof(struct image, imported_ns), false },
 	{ "layer", LIST, offsetof(struct image, layers), false },
+	{ "layer_size", LIST, offsetof(struct image, layer_sizes), false },
 	{ "entrypoint", LIST, offsetof(struct image, entrypoint), false },
 	{ "cmd", LIST, offsetof(struct image, cmd), false },
 	{ "env", LIST, offsetof(struct image, env), false },

@@ -2,6 +2,7 @@
 #include "runtime/image/tar.h"
 
 #include "runtime/base/util.h"
+#include "runtime/image/inflate.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -10,42 +11,43 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#define CHUNK (256 * 1024)
-
 /* A warning is about characters: names are then there as raw bytes. ARCHIVE_RETRY, which is
  * said of damaged headers, lies between the two. */
 #define GOOD(r) ((r) == ARCHIVE_OK || (r) == ARCHIVE_WARN)
 
 struct tar {
 	struct tar_source src;
-	struct archive *inflate; /* bytes of src.fd in, inflated bytes out ("raw" format) */
-	struct archive *entries; /* inflated bytes in, entries out */
+	struct source in;
+	ssize_t first;            /* bytes of in.chunk that were read to know what it is, and not yet taken; -1: none */
+	struct inflate *gzip;     /* or NULL, and then: */
+	struct archive *inflate;  /* bytes of src.fd in, inflated bytes out ("raw" format) */
+	struct archive *entries;  /* inflated bytes in, entries out */
 	struct archive_entry *entry;
-	bool empty; /* no byte at all: the raw reader has no entry to read from */
-	struct err err; /* why a reader's callback failed: libarchive keeps only its own words */
-	char chunk[CHUNK];
+	bool empty;               /* no byte at all: the raw reader has no entry to read from */
+	uint64_t plain;           /* inflated bytes so far */
+	struct err err;           /* why a reader's callback failed: libarchive keeps only its own words */
 };
 
-volatile sig_atomic_t tar_cancelled;
+static ssize_t read_source(void *arg, const void **out)
+{
+	struct tar *t = arg;
+	ssize_t n = t->first;
+	t->first = -1;
+	if (n >= 0)
+		*out = t->in.chunk;
+	else
+		n = source_next(&t->in, out);
+	if (n < 0)
+		t->err = t->in.err;
+	return n;
+}
 
 static la_ssize_t read_file(struct archive *a, void *arg, const void **out)
 {
 	struct tar *t = arg;
-	ssize_t n;
-	do {
-		if (tar_cancelled) {
-			archive_set_error(a, ECANCELED, "cancelled");
-			err_set(&t->err, ECANCELED, "cancelled");
-			return -1;
-		}
-		n = read(t->src.fd, t->chunk, sizeof t->chunk);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		int code = errno;
-		archive_set_error(a, code, "read error");
-		err_sys(&t->err, code, "cannot read the archive");
-	}
-	*out = t->chunk;
+	ssize_t n = read_source(t, out);
+	if (n < 0)
+		archive_set_error(a, t->err.code, "read error");
 	return n;
 }
 
@@ -58,8 +60,7 @@ static void inflate_failed(struct tar *t)
 	err_set(&t->err, EINVAL, "damaged compressed data: %s", why ? why : "unknown error");
 }
 
-/* The next inflated bytes, counted and hashed; 0 at the end, -1 with t->err set. */
-static la_ssize_t next_inflated(struct tar *t, const void **out)
+static ssize_t next_of_archive(struct tar *t, const void **out)
 {
 	size_t len = 0;
 	la_int64_t off;
@@ -75,14 +76,33 @@ static la_ssize_t next_inflated(struct tar *t, const void **out)
 		inflate_failed(t);
 		return -1;
 	}
-	if (len > *t->src.left) {
+	return (ssize_t)len;
+}
+
+bool tar_take(uint64_t *left, uint64_t n)
+{
+	uint64_t now = __atomic_load_n(left, __ATOMIC_RELAXED);
+	do {
+		if (n > now)
+			return false;
+	} while (!__atomic_compare_exchange_n(left, &now, now - n, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	return true;
+}
+
+/* The next inflated bytes, counted and hashed; 0 at the end, -1 with t->err set. */
+static la_ssize_t next_inflated(struct tar *t, const void **out)
+{
+	ssize_t n = t->gzip ? inflate_next(t->gzip, out, &t->err) : next_of_archive(t, out);
+	if (n <= 0)
+		return n;
+	if (!tar_take(t->src.left, (uint64_t)n)) {
 		err_set(&t->err, EFBIG, "it unpacks to more than image_max allows");
 		return -1;
 	}
-	*t->src.left -= len;
+	t->plain += (uint64_t)n;
 	if (t->src.plain)
-		digest_add(t->src.plain, *out, len);
-	return (la_ssize_t)len;
+		digest_add(t->src.plain, *out, (size_t)n);
+	return n;
 }
 
 static la_ssize_t read_inflated(struct archive *a, void *arg, const void **out)
@@ -94,7 +114,7 @@ static la_ssize_t read_inflated(struct archive *a, void *arg, const void **out)
 	return n;
 }
 
-static int open_inflate(struct tar *t)
+static int open_archive(struct tar *t)
 {
 	t->inflate = archive_read_new();
 	if (!t->inflate)
@@ -116,6 +136,19 @@ static int open_inflate(struct tar *t)
 		return -t->err.code;
 	}
 	return 0;
+}
+
+static int open_inflate(struct tar *t)
+{
+	const void *start;
+	t->first = source_next(&t->in, &start);
+	if (t->first < 0) {
+		t->err = t->in.err;
+		return -t->err.code;
+	}
+	if (t->first && inflate_knows(start, (size_t)t->first))
+		return inflate_open(read_source, t, &t->gzip, &t->err);
+	return open_archive(t);
 }
 
 static int entries_failed(struct tar *t)
@@ -152,7 +185,10 @@ int tar_open(const struct tar_source *src, struct tar **out, struct err *e)
 	if (!t)
 		return err_set(e, ENOMEM, "not enough memory");
 	t->src = *src;
-	int r = open_inflate(t);
+	t->in = (struct source){ .fd = src->fd, .growth = src->growth, .digest = src->blob, .count = src->count };
+	int r = source_open(&t->in, &t->err);
+	if (!r)
+		r = open_inflate(t);
 	if (!r)
 		r = open_entries(t);
 	if (r) {
@@ -219,10 +255,20 @@ bool tar_xattr(struct tar *t, const char **name, const void **value, size_t *len
 int tar_drain(struct tar *t, struct err *e)
 {
 	const void *p;
-	la_ssize_t n;
+	ssize_t n;
 	while ((n = next_inflated(t, &p)) > 0)
 		;
+	if (!n)
+		do {
+			n = read_source(t, &p);
+		} while (n > 0);
 	return n < 0 ? report(t, e) : 0;
+}
+
+void tar_sizes(const struct tar *t, uint64_t *blob, uint64_t *plain)
+{
+	*blob = t->in.size;
+	*plain = t->plain;
 }
 
 void tar_free(struct tar *t)
@@ -231,5 +277,7 @@ void tar_free(struct tar *t)
 		return;
 	archive_read_free(t->entries);
 	archive_read_free(t->inflate);
+	inflate_free(t->gzip);
+	source_close(&t->in);
 	free(t);
 }

@@ -1,8 +1,8 @@
 /* Entries of a tar archive, as they come.
  *
- * tar.c is the only file that includes libarchive, and uses it only to inflate (gzip, zstd, or
- * nothing, known by their magic) and to read headers: it never touches the disk. Two readers stand one
- * behind the other, so that every inflated byte can be counted and hashed on its way.
+ * tar.c is the only file that includes libarchive, and uses it only to inflate (zstd or nothing, known by their
+ * magic; gzip is inflate.c's) and to read headers: it never touches the disk. Readers stand one behind the
+ * other, so that every byte can be counted and hashed on its way, before and after it is inflated.
  * Runs in podfs-image.
  */
 #ifndef PODFS_IMAGE_TAR_H
@@ -10,17 +10,20 @@
 
 #include "runtime/base/err.h"
 #include "runtime/image/digest.h"
+#include "runtime/image/source.h"
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
 
 struct tar_source {
-	int fd;               /* read from where it stands; stays the caller's */
-	uint64_t *left;       /* inflated bytes that may still come; counted down, -EFBIG below zero */
-	struct digest *plain; /* gets every inflated byte; may be NULL */
+	int fd;                /* read from where it stands; stays the caller's */
+	struct growth *growth; /* as in struct source, like the next two */
+	struct digest *blob;
+	uint64_t *count;
+	uint64_t *left;        /* inflated bytes that may still come, -EFBIG below zero; may be shared with other processes */
+	struct digest *plain;  /* gets every inflated byte; may be NULL */
 };
 
 struct tar_entry { /* strings are valid until the next tar_next */
@@ -37,8 +40,8 @@ struct tar_entry { /* strings are valid until the next tar_next */
 
 struct tar;
 
-/* Set by a signal handler: every read then fails with -ECANCELED. */
-extern volatile sig_atomic_t tar_cancelled;
+/* Takes n from what is left, which other processes may do at the same time; false: there is less. */
+bool tar_take(uint64_t *left, uint64_t n);
 
 int tar_open(const struct tar_source *src, struct tar **out, struct err *e);
 /* 1: an entry, 0: the end of the archive. -EINVAL: not a tar archive, or a damaged one. */
@@ -48,8 +51,10 @@ int tar_next(struct tar *t, struct tar_entry *out, struct err *e);
 int tar_data(struct tar *t, const void **data, size_t *len, uint64_t *off, struct err *e);
 /* The entry's extended attributes, one a call, until it returns false. */
 bool tar_xattr(struct tar *t, const char **name, const void **value, size_t *len);
-/* Reads what stands behind the end of the archive, so that src.plain has all. */
+/* Reads what stands behind the end of the archive, so that both digests have all. */
 int tar_drain(struct tar *t, struct err *e);
+/* So far: bytes as read, and inflated. */
+void tar_sizes(const struct tar *t, uint64_t *blob, uint64_t *plain);
 void tar_free(struct tar *t);
 
 static inline void cleanup_tar(struct tar **t) { tar_free(*t); }

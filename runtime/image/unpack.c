@@ -190,18 +190,28 @@ static int apply_all(struct unpack *u, struct err *e)
 	struct tar_entry te;
 	int r = 0;
 	while (!r && (r = tar_next(u->tar, &te, e)) > 0)
-		r = (*u->entries)-- ? apply(u, &te, e) :
+		r = tar_take(u->entries, 1) ? apply(u, &te, e) :
 			err_set(e, E2BIG, "more than %d entries", UNPACK_ENTRIES_MAX);
 	return r ? r : set_times(u, e);
 }
 
+/* Others may be at work in scratch; nobody else needs the file's name. */
+static FILE *open_notes(int scratch)
+{
+	char name[32];
+	snprintf(name, sizeof name, "notes.%d", (int)getpid());
+	_cleanup_close_ int fd = openat(scratch, name, O_CREAT | O_TRUNC | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
+	FILE *f = fd < 0 || unlinkat(scratch, name, 0) ? NULL : fdopen(fd, "w+e");
+	if (f)
+		take_fd(&fd);
+	return f;
+}
+
 int unpack_layer(int root, int scratch, struct tar *t, uint64_t *entries, struct err *e)
 {
-	_cleanup_close_ int fd = openat(scratch, "times", O_CREAT | O_TRUNC | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
-	_cleanup_file_ FILE *times = fd < 0 ? NULL : fdopen(fd, "w+e");
+	_cleanup_file_ FILE *times = open_notes(scratch);
 	if (!times)
 		return err_sys(e, errno, "cannot store the times of folders");
-	take_fd(&fd);
 	struct unpack u = { .at = { .root = root, .folder = -1 }, .tar = t, .times = times, .entries = entries };
 	int r = apply_all(&u, e);
 	beneath_forget(&u.at);

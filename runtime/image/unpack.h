@@ -15,7 +15,8 @@
 
 #define UNPACK_ENTRIES_MAX 2000000 /* of all layers of an image: inodes are scarce too */
 
-/* root: the folder; scratch: another one, for a file of notes; entries: how many more may come. */
+/* root: the folder; scratch: another one, for a file of notes; entries: how many more may come; may be shared with other
+ * processes. */
 int unpack_layer(int root, int scratch, struct tar *t, uint64_t *entries, struct err *e);
 
 #endif

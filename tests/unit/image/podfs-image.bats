@@ -21,9 +21,10 @@ teardown() {
 	! mountpoint -q "$BATS_TEST_TMPDIR/merged" || umount "$BATS_TEST_TMPDIR/merged"
 }
 
-# verdict ARG…: runs podfs-image, says what it says on descriptor 3
+# verdict ARG…: runs podfs-image, says what it says on descriptor 3 but how far it is
 verdict() {
-	"$PODFS_IMAGE" "$@" 3>&1 1>&2
+	"$PODFS_IMAGE" "$@" 3>&1 1>&2 | sed '/^P [0-9]* [0-9]* [0-9]* [0-9]*$/d'
+	return "${PIPESTATUS[0]}"
 }
 
 # import REF FILE [MAX]
