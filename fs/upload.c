@@ -238,8 +238,10 @@ static void upload_write(struct handle *h, struct fuse_req *req, const char *dat
 
 static int upload_open(struct node *n, struct handle *h, struct fuse_req *req)
 {
-	if (!handle_writes(h))
+	if (!handle_writes(h)) {
+		h->open_flags |= OPEN_NOSEEK; /* the size is the image's, not the text's: tail(1) and wc(1) must not trust it */
 		return show_image(&n->ref, &h->text);
+	}
 	struct upload *up = h->data = calloc(1, sizeof *up);
 	if (!up)
 		return -ENOMEM;
@@ -247,15 +249,8 @@ static int upload_open(struct node *n, struct handle *h, struct fuse_req *req)
 	return 0;
 }
 
-/* Made anew at the start: it may be on its way here. What is gone reads as it last did. */
 static void upload_read(struct handle *h, struct fuse_req *req, size_t size, uint64_t off)
 {
-	struct node n;
-	struct buf text = { 0 };
-	if (!off && !handle_writes(h) && !handle_node(h, &n) && !show_image(&n.ref, &text)) {
-		buf_free(&h->text);
-		h->text = text;
-	}
 	handle_reply_text(h, req, size, off);
 }
 
