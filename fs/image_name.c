@@ -3,69 +3,55 @@
 
 #include <string.h>
 
-static bool is_dots(const char *s, size_t n)
-{
-	return (n == 1 && s[0] == '.') || (n == 2 && s[0] == '.' && s[1] == '.');
-}
-
 bool image_path_of(const char *reference, char out[IMAGE_PATH_MAX])
 {
 	size_t len = 0;
 	*out = 0;
-	for (const char *s = reference; *s;) {
-		size_t n = strcspn(s, "/");
-		if (is_dots(s, n) || len + n + 2 > IMAGE_PATH_MAX) {
+	for (const char *s = reference; *s; s++) {
+		if (len + 1 >= IMAGE_PATH_MAX) {
 			*out = 0;
 			return false;
 		}
-		if (n && len)
-			out[len++] = '/';
-		memcpy(out + len, s, n);
-		len += n;
-		out[len] = 0;
-		s += n;
-		s += strspn(s, "/");
+		if (*s == '/' && (!len || out[len - 1] == '/'))
+			continue;
+		out[len++] = *s;
 	}
+	len -= len && out[len - 1] == '/';
+	out[len] = 0;
 	return len;
 }
 
 void image_reference_of(const char *path, char out[IMAGE_PATH_MAX])
 {
 	static const char docker[] = "docker:/";
-	size_t skip = strncmp(path, docker, strlen(docker)) ? 0 : strlen(docker);
-	size_t len = strlen(path);
-	bool unnamed = len && path[len - 1] == ':'; /* oci:/PATH: is oci:/PATH */
-	snprintf(out, IMAGE_PATH_MAX, "%s%.*s", skip ? "docker://" : "", (int)(len - skip - unnamed), path + skip);
+	bool cut = !strncmp(path, docker, strlen(docker));
+	snprintf(out, IMAGE_PATH_MAX, "%s%s", cut ? "docker://" : "", path + (cut ? strlen(docker) : 0));
 }
 
-static bool makes(const char *reference, const char *path)
+/* oci:/PATH: is oci:/PATH, and what it is called where that is a folder too. */
+static bool drop_colon(char *reference)
 {
-	char own[IMAGE_PATH_MAX];
-	return image_path_of(reference, own) && !strcmp(own, path);
+	size_t len = strlen(reference);
+	if (!len || reference[len - 1] != ':')
+		return false;
+	reference[len - 1] = 0;
+	return true;
 }
 
 const struct image *image_at(const struct engine *en, const char *path)
 {
 	char reference[IMAGE_PATH_MAX];
 	image_reference_of(path, reference);
-	const struct image *found = images_find(en->images, reference);
-	for (size_t i = 0; !found && i < images_count(en->images); i++) {
-		const struct image *im = images_at(en->images, i);
-		if (makes(im->written, path))
-			found = im;
-	}
-	return found;
+	const struct image *im = images_find(en->images, reference);
+	return im || !drop_colon(reference) ? im : images_find(en->images, reference);
 }
 
 const struct pull *image_pull_at(const struct engine *en, const char *path)
 {
 	char reference[IMAGE_PATH_MAX];
 	image_reference_of(path, reference);
-	const struct pull *found = engine_pull_find(en, reference);
-	for (const struct pull *p = engine_pulls(en); !found && p; p = p->next)
-		if (makes(p->reference, path))
-			found = p;
-	return found;
+	const struct pull *p = engine_pull_find(en, reference);
+	return p || !drop_colon(reference) ? p : engine_pull_find(en, reference);
 }
 
 void image_names_begin(struct image_names *it, const struct engine *en)

@@ -12,9 +12,9 @@
 
 #define IMAGE_PATH_MAX (PATH_MAX + 64) /* a path of the host behind its transport's name */
 
-/* False: it makes no path (too long, or a part of it is `.` or `..`). */
+/* False: it is too long for one. */
 bool image_path_of(const char *reference, char out[IMAGE_PATH_MAX]);
-/* The other way, for a path that nothing stands at yet. */
+/* A reference that means the same as the one that stands at the path. */
 void image_reference_of(const char *path, char out[IMAGE_PATH_MAX]);
 
 /* By any spelling. NULL: none. */
