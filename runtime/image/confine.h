@@ -10,8 +10,8 @@
 #include "runtime/image/disk.h"
 
 /* d and w (NULL: there is none yet) are opened anew, inside of the confinement: a descriptor from outside leads out by
- * its `..`. Whoever holds w's lock goes on holding it: this process, or the one that it was forked from. No other
- * descriptor of a folder may be open. */
+ * its `..`. w's lock is then held only by the process that this one was forked from. No other descriptor of a
+ * folder may be open, and no lock of d be held. */
 int confine(struct disk *d, struct work *w, struct err *e);
 
 #endif

@@ -19,6 +19,22 @@ static int open_folder(int at, const char *name, int *out, struct err *e)
 	return *out < 0 ? err_sys(e, errno, "cannot open the folder %s", name) : 0;
 }
 
+/* Below n->root. */
+static int open_parts(struct disk *n, struct err *e)
+{
+	int r = open_folder(n->root, "layers", &n->layers, e);
+	if (!r)
+		r = open_folder(n->root, "refs", &n->refs, e);
+	if (!r)
+		r = open_folder(n->root, "tmp", &n->tmp, e);
+	if (!r) {
+		n->lock = openat(n->root, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (n->lock < 0)
+			r = err_sys(e, errno, "cannot open the store's lock");
+	}
+	return r;
+}
+
 int disk_open(const char *state, struct disk *d, struct err *e)
 {
 	struct disk n = { -1, -1, -1, -1, -1 };
@@ -27,21 +43,31 @@ int disk_open(const char *state, struct disk *d, struct err *e)
 		return err_sys(e, errno, "cannot open the state directory %s", state);
 	int r = open_folder(at, "images", &n.root, e);
 	if (!r)
-		r = open_folder(n.root, "layers", &n.layers, e);
-	if (!r)
-		r = open_folder(n.root, "refs", &n.refs, e);
-	if (!r)
-		r = open_folder(n.root, "tmp", &n.tmp, e);
-	if (!r) {
-		n.lock = openat(n.root, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (n.lock < 0)
-			r = err_sys(e, errno, "cannot open the store's lock");
-	}
+		r = open_parts(&n, e);
 	if (r)
 		disk_close(&n);
 	else
 		*d = n;
 	return r;
+}
+
+int disk_open_again(struct disk *d, struct work *w, struct err *e)
+{
+	struct disk n = { open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), -1, -1, -1, -1 };
+	int r = n.root < 0 ? err_sys(e, errno, "cannot open the store") : open_parts(&n, e), work = -1;
+	if (!r && w && w->fd >= 0)
+		r = open_folder(n.tmp, w->name, &work, e);
+	if (r) {
+		disk_close(&n);
+		return r;
+	}
+	disk_close(d);
+	*d = n;
+	if (work >= 0) {
+		close_fd(&w->fd);
+		w->fd = work;
+	}
+	return 0;
 }
 
 void disk_close(struct disk *d)

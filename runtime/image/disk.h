@@ -21,9 +21,18 @@ struct disk {
 	int root, lock, layers, refs, tmp;
 };
 
+/* A folder of tmp/ that one process uses. */
+struct work {
+	int fd; /* locked; -1: none */
+	char name[33];
+};
+
 /* Makes the folders if need be. The layers hold setuid programs: only root may enter. */
 int disk_open(const char *state, struct disk *d, struct err *e);
 void disk_close(struct disk *d);
+/* For confine.h: the store has become `/`. Opens all folders anew, that of w (NULL: none) without its lock, which another
+ * descriptor holds; no lock of d is held. */
+int disk_open_again(struct disk *d, struct work *w, struct err *e);
 
 /* Opens the folder fd once more, to list it; NULL with errno. */
 DIR *disk_list(int fd);
@@ -31,11 +40,6 @@ DIR *disk_list(int fd);
 int disk_lock_shared(struct disk *d, struct err *e);
 int disk_lock_exclusive(struct disk *d, struct err *e);
 void disk_unlock(struct disk *d);
-
-struct work {
-	int fd; /* tmp/NAME, locked; -1: none */
-	char name[33];
-};
 
 /* A new, empty work folder; sweeps those of the dead when no other import runs. */
 int work_open(struct disk *d, struct work *w, struct err *e);
