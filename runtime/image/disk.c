@@ -119,11 +119,13 @@ static void random_name(char out[33])
 
 static int make_work(struct disk *d, struct work *w, struct err *e)
 {
-	struct work n = { .fd = -1 };
+	struct work n = { .fd = -1, .lock = -1 };
 	random_name(n.name);
 	int r = open_folder(d->tmp, n.name, &n.fd, e);
-	if (!r)
-		r = lock_fd(n.fd, LOCK_EX | LOCK_NB, e);
+	if (r)
+		return r;
+	n.lock = openat(n.fd, "lock", O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	r = n.lock < 0 ? err_sys(e, errno, "cannot lock a work folder") : lock_fd(n.lock, LOCK_EX | LOCK_NB, e);
 	if (r) {
 		work_close(d, &n);
 		return r;
@@ -152,12 +154,14 @@ void work_close(struct disk *d, struct work *w)
 		return;
 	remove_tree_at(d->tmp, w->name);
 	close_fd(&w->fd);
+	close_fd(&w->lock);
 }
 
-/* 1: dead or no folder at all, 0: its import lives. */
+/* 1: dead or no work folder at all, 0: somebody works in it. */
 static int is_dead(int tmp, const char *name)
 {
-	_cleanup_close_ int fd = openat(tmp, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int dir = openat(tmp, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd = dir < 0 ? -1 : openat(dir, "lock", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	return fd < 0 || !flock(fd, LOCK_EX | LOCK_NB);
 }
 
@@ -206,15 +210,18 @@ static int layers_in_use(struct disk *d, struct strs *used, struct err *e)
 	return 0;
 }
 
-/* Out of layers/ by rename first: what is there is whole, also after a crash in here. */
-static int drop_layer(struct disk *d, const char *name, struct err *e)
+/* By rename: what is in layers/ is whole, also after a crash in here. Whoever uses it goes on doing so. */
+static int take_out(struct disk *d, const char *name, const struct work *aside, struct err *e)
 {
-	char aside[33];
-	random_name(aside);
-	if (renameat(d->layers, name, d->tmp, aside))
+	_cleanup_close_ int fd = openat(d->layers, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno == EWOULDBLOCK)
+			return 0;
+		return err_sys(e, errno, "cannot lock layer %s", name);
+	}
+	if (renameat(d->layers, name, aside->fd, name))
 		return err_sys(e, errno, "cannot remove layer %s", name);
-	int r = remove_tree_at(d->tmp, aside);
-	return r ? err_sys(e, -r, "cannot remove layer %s", name) : 0;
+	return 0;
 }
 
 static bool has(const struct strs *l, const char *s)
@@ -225,7 +232,8 @@ static bool has(const struct strs *l, const char *s)
 	return false;
 }
 
-static int drop_unused(struct disk *d, const struct strs *used, const struct strs *only, struct err *e)
+static int take_unused(struct disk *d, const struct strs *used, const struct strs *only, const struct work *aside,
+		       struct err *e)
 {
 	_cleanup_dir_ DIR *dir = disk_list(d->layers);
 	if (!dir)
@@ -233,19 +241,21 @@ static int drop_unused(struct disk *d, const struct strs *used, const struct str
 	struct dirent *de;
 	while ((de = readdir(dir))) {
 		bool keep = de->d_name[0] == '.' || has(used, de->d_name) || (only && !has(only, de->d_name));
-		int r = keep ? 0 : drop_layer(d, de->d_name, e);
+		int r = keep ? 0 : take_out(d, de->d_name, aside, e);
 		if (r)
 			return r;
 	}
 	return 0;
 }
 
-int disk_collect(struct disk *d, const struct strs *only, struct err *e)
+int disk_collect(struct disk *d, const struct strs *only, struct work *aside, struct err *e)
 {
 	struct strs used = { 0 };
 	int r = layers_in_use(d, &used, e);
 	if (!r)
-		r = drop_unused(d, &used, only, e);
+		r = make_work(d, aside, e);
+	if (!r)
+		r = take_unused(d, &used, only, aside, e);
 	strs_free(&used);
 	return r;
 }

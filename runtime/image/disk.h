@@ -1,13 +1,14 @@
-/* The store's folders and its lock, for podfs-image.
+/* The store's folders and its locks, for podfs-image.
  *
- * Owns STATE/images: its folders, the lock, and work folders in tmp/. Runs in podfs-image only.
+ * Owns STATE/images: its folders, its locks, and work folders in tmp/. Runs in podfs-image only.
  *
- * Two locks, both flock(2), so that a killed process leaves none behind:
+ * All locks are flock(2)'s, so that a killed process leaves none behind:
  *   images/lock   shared while an import decides which layers are there and commits; exclusive
  *                 while layers are removed. Not held while an archive comes in, which takes as long
  *                 as the user takes.
- *   tmp/X         each import holds its own work folder: one that nobody holds is a dead import's
- *                 and is swept away by the next that comes.
+ *   tmp/X/lock    exclusive: each import or pull holds its own work folder's, and so do all processes that it forked: a
+ *                 folder whose lock nobody holds is a dead one's and is swept away by the next that comes.
+ *   layers/X      shared while a container uses the layer (podfs-pod); exclusive while it is taken out of the store.
  */
 #ifndef PODFS_IMAGE_DISK_H
 #define PODFS_IMAGE_DISK_H
@@ -21,17 +22,17 @@ struct disk {
 	int root, lock, layers, refs, tmp;
 };
 
-/* A folder of tmp/ that one process uses. */
+/* A folder of tmp/ that one process and its children use. */
 struct work {
-	int fd; /* locked; -1: none */
+	int fd;   /* -1: none */
+	int lock; /* a file in it: its descriptor may be kept where none of a folder may */
 	char name[33];
 };
 
 /* Makes the folders if need be. The layers hold setuid programs: only root may enter. */
 int disk_open(const char *state, struct disk *d, struct err *e);
 void disk_close(struct disk *d);
-/* For confine.h: the store has become `/`. Opens all folders anew, that of w (NULL: none) without its lock, which another
- * descriptor holds; no lock of d is held. */
+/* For confine.h: the store has become `/`. Opens all folders anew, w's too (NULL: none); no lock of d is held. */
 int disk_open_again(struct disk *d, struct work *w, struct err *e);
 
 /* Opens the folder fd once more, to list it; NULL with errno. */
@@ -48,8 +49,9 @@ void work_close(struct disk *d, struct work *w);
 
 /* Removes the work folders that nobody holds. The exclusive lock is the caller's. */
 int disk_sweep(struct disk *d, struct err *e);
-/* Removes layers that no record names: all of them, or those in `only`. The exclusive lock is the caller's.
- * With a record that cannot be read nothing is removed: it might name any of them. */
-int disk_collect(struct disk *d, const struct strs *only, struct err *e);
+/* Takes layers out of the store that no record names and nobody uses: all of them, or those in `only`. They lie in
+ * aside then, a new work folder: work_close removes them when the exclusive lock, which is the caller's, is
+ * given back. With a record that cannot be read nothing is taken: it might name any of them. */
+int disk_collect(struct disk *d, const struct strs *only, struct work *aside, struct err *e);
 
 #endif

@@ -305,7 +305,7 @@ int image_import(struct disk *d, int fd, const char *reference, uint64_t image_m
 
 /* Frees its own layers only: others that no record names may be those of an image that was replaced, and
  * still be in use. A record that cannot be read goes too, without its layers. */
-static int remove_locked(struct disk *d, const char *name, const char *reference, struct err *e)
+static int remove_locked(struct disk *d, const char *name, const char *reference, struct work *aside, struct err *e)
 {
 	struct image *img = NULL;
 	int r = record_load(d->refs, name, &img, NULL);
@@ -314,7 +314,7 @@ static int remove_locked(struct disk *d, const char *name, const char *reference
 	r = 0;
 	if (unlinkat(d->refs, name, 0) || fsync(d->refs))
 		r = err_sys(e, errno, "cannot remove %s", reference);
-	else if (img && disk_collect(d, &img->layers, e))
+	else if (img && disk_collect(d, &img->layers, aside, e))
 		r = err_prefix(e, "%s is removed, but not its layers", reference);
 	image_free(img);
 	return r;
@@ -324,24 +324,28 @@ int image_remove(struct disk *d, const char *reference, struct err *e)
 {
 	_cleanup_ref_ struct image_ref ref = { 0 };
 	char name[RECORD_NAME];
+	struct work aside = { .fd = -1 };
 	int r = resolve(reference, &ref, name, e);
 	if (!r)
 		r = disk_lock_exclusive(d, e);
 	if (r)
 		return r;
-	r = remove_locked(d, name, reference, e);
+	r = remove_locked(d, name, reference, &aside, e);
 	disk_unlock(d);
+	work_close(d, &aside);
 	return r;
 }
 
 int image_clean(struct disk *d, struct err *e)
 {
+	struct work aside = { .fd = -1 };
 	int r = disk_lock_exclusive(d, e);
 	if (r)
 		return r;
 	r = disk_sweep(d, e);
 	if (!r)
-		r = disk_collect(d, NULL, e);
+		r = disk_collect(d, NULL, &aside, e);
 	disk_unlock(d);
+	work_close(d, &aside);
 	return r;
 }

@@ -367,6 +367,77 @@ reason() {
 	[ "$output" = 0 ]
 }
 
+@test 'a layer that somebody holds stays, until nobody does' {
+	import one "$cache/busybox.tar"
+	import two "$cache/two.tar"
+	top=$(sed -n 's/^layer = //p' "$store/refs/$(printf docker.io/library/two:latest | sha256sum | cut -c1-64).ini" | tail -n 1)
+	exec 8< "$store/layers/$top"
+	flock -s 8
+	run verdict remove "$state" two
+	[ "$output" = 0 ]
+	[ "$(ls "$store/layers" | wc -l)" = 2 ]
+	[ "$(cat "$store/layers/$top/data/opaque/new")" = 'upper new' ]
+	run verdict clean "$state"
+	[ "$output" = 0 ]
+	[ -d "$store/layers/$top" ]
+	exec 8<&-
+	run verdict clean "$state"
+	[ "$output" = 0 ]
+	[ ! -e "$store/layers/$top" ]
+	[ "$(ls "$store/layers" | wc -l)" = 1 ]
+	clean_store
+}
+
+@test 'a layer knows its size and its blob, and the record the sizes of its layers' {
+	import two "$cache/two.tar"
+	mkdir "$BATS_TEST_TMPDIR/layout"
+	tar -C "$BATS_TEST_TMPDIR/layout" -xf "$cache/two.tar"
+	sum=0 sizes=
+	for id in $(layers); do
+		size=$(getfattr --absolute-names --only-values -n trusted.podfs.size "$store/layers/$id")
+		read -r blob bytes <<< "$(getfattr --absolute-names --only-values -n trusted.podfs.blob "$store/layers/$id")"
+		[ "$bytes" = "$(stat -c %s "$BATS_TEST_TMPDIR/layout/blobs/sha256/$blob")" ]
+		[ "$(zstd -qdcf "$BATS_TEST_TMPDIR/layout/blobs/sha256/$blob" | tee >(wc -c > "$BATS_TEST_TMPDIR/n") | sha256sum)" = "$id  -" ]
+		[ "$size" = "$(cat "$BATS_TEST_TMPDIR/n")" ]
+		sum=$((sum + size)) sizes="$sizes${sizes:+
+}$size"
+	done
+	[ "$(sed -n 's/^layer_size = //p' "$store"/refs/*.ini)" = "$sizes" ]
+	[ "$(sed -n 's/^size = //p' "$store"/refs/*.ini)" = "$sum" ]
+}
+
+# after MS: comes back that many milliseconds later
+after() {
+	read -r -t "$(printf '0.%03d' "$1")" <> "$BATS_TEST_TMPDIR/never" || true
+}
+
+@test 'killed at any moment: no half layer, and the next import works' {
+	mkfifo "$BATS_TEST_TMPDIR/never"
+	import whole "$cache/two.tar"
+	whole=$(cd "$store/layers" && find . -printf '%p %y %m %U:%G %s %n %l\n' | sort)
+	kept=0
+	for i in $(seq "${PODFS_TEST_KILLS:-25}"); do
+		[ $((i % 3)) != 1 ] || rm -rf "$store"
+		"$PODFS_IMAGE" import "$state" x "$max" 3> /dev/null < "$cache/two.tar" &
+		after $((RANDOM % 120))
+		kill -KILL $! 2> /dev/null || true
+		wait $! || true
+		for id in $(ls "$store/layers"); do
+			[ "$(cd "$store/layers" && find "./$id" -printf '%p %y %m %U:%G %s %n %l\n' | sort)" = \
+				"$(grep -F "./$id" <<< "$whole")" ]
+		done
+		for id in $(layers 2> /dev/null); do
+			[ -d "$store/layers/$id" ]
+			kept=$((kept + 1))
+		done
+	done
+	echo "$kept layers of records"
+	[ "$(import x "$cache/two.tar")" = 0 ]
+	verdict clean "$state"
+	[ "$(cd "$store/layers" && find . -printf '%p %y %m %U:%G %s %n %l\n' | sort | tail -n +2)" = "$(tail -n +2 <<< "$whole")" ]
+	clean_store
+}
+
 @test 'what a killed import leaves is swept by the next' {
 	mkfifo "$BATS_TEST_TMPDIR/pipe"
 	"$PODFS_IMAGE" import "$state" x "$max" 3> /dev/null < "$BATS_TEST_TMPDIR/pipe" &
