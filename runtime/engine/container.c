@@ -15,8 +15,9 @@ struct container *container_new(struct pod *p, struct container_spec *cs)
 		return NULL;
 	*c = (struct container){
 		.entity = { .kind = ENTITY_CONTAINER, .serial = cs->serial }, .pod = p, .spec = cs,
-		.status = { .state = C_WAITING, .exit_code = -1, .root_fd = -1 },
+		.told = { .state = C_WAITING, .exit_code = -1, .root_fd = -1 },
 	};
+	c->status = c->told;
 	container_spec_id(cs, c->id);
 	ring_init(&c->error, ERROR_MAX);
 	entity_add(p->engine, &c->entity);
@@ -38,11 +39,13 @@ void container_unlink(struct container *c)
 void container_free(struct container *c)
 {
 	container_unlink(c);
+	pull_leave(c);
 	entity_drop(c->pod->engine, &c->entity);
 	if (c->log)
 		log_reader_free(c->log);
 	ring_free(&c->error);
 	free(c->image_id);
+	free(c->refusal);
 	free(c);
 }
 
@@ -217,7 +220,7 @@ static void copy_text(char *to, size_t size, const char *from)
 
 static void tell_transition(struct container *c, const struct container_status *was)
 {
-	const struct container_status *s = &c->status;
+	const struct container_status *s = &c->told;
 	struct engine *en = c->pod->engine;
 	if (s->state == C_RUNNING && (was->state != C_RUNNING || was->pid != s->pid) && was->state != C_PAUSED)
 		engine_event(en, c->pod, c, "started (pid %d)", (int)s->pid);
@@ -233,12 +236,40 @@ static void tell_transition(struct container *c, const struct container_status *
 			     s->next_ns > now_real_ns() ? (double)(s->next_ns - now_real_ns()) / 1e9 : 0.0);
 }
 
+/* What it waits for, or why it got nowhere, says more than podfs-pod knows of one that does not run. */
+void container_show(struct container *c)
+{
+	struct container_status *s = &c->status;
+	*s = c->told;
+	if (s->state == C_RUNNING || s->state == C_PAUSED || c->starting)
+		return;
+	if (c->pull) {
+		bool failed = *c->pull->error;
+		s->state = C_WAITING;
+		s->next_ns = 0;
+		copy_text(s->reason, sizeof s->reason, pull_reason(c->pull));
+		snprintf(s->message, sizeof s->message, "%s%s", failed ? c->pull->error : "pulling ", failed ? "" : c->pull->reference);
+	} else if (c->refusal && s->state == C_WAITING && !s->next_ns) {
+		copy_text(s->reason, sizeof s->reason, c->last_error == ECANCELED ? "Cancelled" : "CreateContainerError");
+		copy_text(s->message, sizeof s->message, c->refusal);
+	}
+}
+
+static void take_image_id(struct container *c, const char *id)
+{
+	char *copy = id ? strdup(id) : NULL;
+	if (!copy)
+		return;
+	free(c->image_id);
+	c->image_id = copy;
+}
+
 void container_on_state(struct pod *p, struct wire_in *in)
 {
 	struct container *c = container_by_id(p, wire_get_str(in, K_NAME));
 	if (!c)
 		return;
-	struct container_status was = c->status, *s = &c->status;
+	struct container_status was = c->told, *s = &c->told;
 	uint64_t state = wire_get_u64(in, K_STATE, C_WAITING);
 	s->state = state <= C_TERMINATED ? (enum container_state)state : C_WAITING;
 	copy_text(s->reason, sizeof s->reason, wire_get_str(in, K_REASON));
@@ -251,6 +282,8 @@ void container_on_state(struct pod *p, struct wire_in *in)
 	s->finished_ns = wire_get_u64(in, K_FINISHED, 0);
 	s->next_ns = wire_get_u64(in, K_NEXT, 0);
 	s->root_fd = (int)(int64_t)wire_get_u64(in, K_ROOTFD, (uint64_t)-1);
+	take_image_id(c, wire_get_str(in, K_IMAGE));
+	container_show(c);
 	if (!c->log)
 		container_open_log(c);
 	tell_transition(c, &was);
@@ -261,16 +294,17 @@ void container_on_state(struct pod *p, struct wire_in *in)
  * nobody saw (ContainerStatusUnknown). */
 void container_lost(struct container *c, const char *reason, const char *message)
 {
-	struct container_status *s = &c->status;
+	struct container_status *s = &c->told;
 	bool ran = s->state == C_RUNNING || s->state == C_PAUSED || s->next_ns;
 	s->pid = 0;
 	s->root_fd = -1;
 	s->next_ns = 0;
-	if (!ran)
-		return;
-	s->state = C_TERMINATED;
-	s->exit_code = 137;
-	s->finished_ns = now_real_ns();
-	copy_text(s->reason, sizeof s->reason, reason);
-	copy_text(s->message, sizeof s->message, message);
+	if (ran) {
+		s->state = C_TERMINATED;
+		s->exit_code = 137;
+		s->finished_ns = now_real_ns();
+		copy_text(s->reason, sizeof s->reason, reason);
+		copy_text(s->message, sizeof s->message, message);
+	}
+	container_show(c);
 }

@@ -36,9 +36,28 @@ static void on_verb_reply(void *arg, int result, struct wire_in *in UNUSED, cons
 	verb_done(arg, result, e);
 }
 
+static void on_verb_done(void *arg, int result, const struct err *e)
+{
+	verb_done(arg, result, e);
+}
+
 static bool is_up(const struct container *c)
 {
 	return c->status.state == C_RUNNING || c->status.state == C_PAUSED;
+}
+
+static bool waits(const struct container *c)
+{
+	return c->pull || c->spec->start_pending;
+}
+
+/* Of one that waits for its image, a start means to try at once. */
+static int fits_start(const struct container *c, enum ctl_verb verb, struct err *e)
+{
+	enum start_how how;
+	if (verb == CTL_START && is_up(c) && !waits(c))
+		return err_set(e, EALREADY, "ctl: %s runs already", c->spec->name);
+	return plan_check(c, true, &how, e);
 }
 
 static int fits(const struct container *c, enum ctl_verb verb, struct err *e)
@@ -46,11 +65,10 @@ static int fits(const struct container *c, enum ctl_verb verb, struct err *e)
 	const char *name = c->spec->name;
 	switch (verb) {
 	case CTL_START:
-		return is_up(c) ? err_set(e, EALREADY, "ctl: %s runs already", name) : plan_check(c, true, e);
 	case CTL_RESTART:
-		return plan_check(c, true, e);
+		return fits_start(c, verb, e);
 	case CTL_STOP:
-		return is_up(c) || c->starting || c->status.next_ns ? 0 : err_set(e, ESRCH, "ctl: %s does not run", name);
+		return is_up(c) || c->starting || c->told.next_ns || waits(c) ? 0 : err_set(e, ESRCH, "ctl: %s does not run", name);
 	case CTL_KILL:
 		return is_up(c) ? 0 : err_set(e, ESRCH, "ctl: %s does not run", name);
 	case CTL_PAUSE:
@@ -61,22 +79,16 @@ static int fits(const struct container *c, enum ctl_verb verb, struct err *e)
 	return err_set(e, EINVAL, "ctl: unknown verb");
 }
 
-/* A start is taken on as soon as podfs-pod has the plan; how it ended is in `state`. */
-static int send_start(struct container *c, struct verb *v, struct err *e)
-{
-	int r = container_start(c, NULL, NULL, e);
-	if (!r)
-		verb_done(v, 0, NULL);
-	return r;
-}
-
 static int send_verb(struct container *c, const struct ctl *ctl, struct verb *v, struct err *e)
 {
 	static const enum wire_op op_of[] = {
 		[CTL_STOP] = W_STOP, [CTL_PAUSE] = W_PAUSE, [CTL_UNPAUSE] = W_UNPAUSE, [CTL_KILL] = W_KILL,
 	};
+	/* A start is taken on as soon as podfs-pod has the plan; how it ended is in `state`. */
 	if (ctl->verb == CTL_START || ctl->verb == CTL_RESTART)
-		return send_start(c, v, e);
+		return container_go(c, false, on_verb_done, v, e);
+	if (ctl->verb == CTL_STOP && waits(c))
+		return container_stop_waiting(c, on_verb_done, v, e);
 	struct wire_out o = { 0 };
 	wire_begin(&o, op_of[ctl->verb], 0);
 	wire_str(&o, K_NAME, c->id);

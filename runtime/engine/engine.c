@@ -10,6 +10,8 @@
 #include <spawn.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 /* 2026-01-01T00:00:00Z: serials count above the clock, see docs/design.md "Names of things in the tree". */
 #define SERIAL_EPOCH 1767225600u
@@ -129,28 +131,50 @@ static int find_program_dir(struct engine_private *priv)
 	return 0;
 }
 
-pid_t engine_spawn(struct engine *en, const char *program, char *const argv[], const int *fds, int nfds)
+/* Two steps, as a target number may be another's source: everything up out of the way, then down. */
+static void place_descriptors(posix_spawn_file_actions_t *fa, const struct spawn *how)
 {
+	for (int i = 0; i < how->nfds; i++)
+		if (how->fds[i] >= 0)
+			posix_spawn_file_actions_adddup2(fa, how->fds[i], 1000 + i);
+	for (int i = 0; i < how->nfds; i++) {
+		if (how->fds[i] < 0) {
+			posix_spawn_file_actions_addopen(fa, i, "/dev/null", O_RDWR, 0);
+			continue;
+		}
+		posix_spawn_file_actions_adddup2(fa, 1000 + i, i);
+		posix_spawn_file_actions_addclose(fa, 1000 + i);
+	}
+}
+
+/* SIGCHLD is not ignored here, so that it stays as a zombie at least and its pid can't be another's; whoever ended in
+ * that time is reaped by hand. */
+static int spawn_known(pid_t *pid, const char *path, const struct spawn *how, const posix_spawn_file_actions_t *fa,
+		       const posix_spawnattr_t *at, char *const *env, int *pidfd)
+{
+	signal(SIGCHLD, SIG_DFL);
+	int r = posix_spawn(pid, path, fa, at, how->argv, env);
+	if (!r)
+		*pidfd = (int)syscall(SYS_pidfd_open, *pid, 0);
+	signal(SIGCHLD, SIG_IGN);
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	return r;
+}
+
+pid_t engine_spawn(struct engine *en, const struct spawn *how, int *pidfd)
+{
+	static const char *const plain[] = { "PATH=" PATH_DEFAULT, NULL };
+	char *const *env = how->environment ? environ : (char *const *)plain;
 	char path[sizeof en->priv->program_dir + 64];
-	int r = program_path(en, program, path, sizeof path);
+	int r = program_path(en, how->program, path, sizeof path);
 	if (r)
 		return r;
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t at;
 	posix_spawn_file_actions_init(&fa);
 	posix_spawnattr_init(&at);
-	/* Two steps, as a target number may be another's source: everything up out of the way, then down. */
-	for (int i = 0; i < nfds; i++)
-		if (fds[i] >= 0)
-			posix_spawn_file_actions_adddup2(&fa, fds[i], 1000 + i);
-	for (int i = 0; i < nfds; i++) {
-		if (fds[i] < 0) {
-			posix_spawn_file_actions_addopen(&fa, i, "/dev/null", O_RDWR, 0);
-			continue;
-		}
-		posix_spawn_file_actions_adddup2(&fa, 1000 + i, i);
-		posix_spawn_file_actions_addclose(&fa, 1000 + i);
-	}
+	place_descriptors(&fa, how);
 	sigset_t none, dflt;
 	sigemptyset(&none);
 	sigemptyset(&dflt);
@@ -160,8 +184,10 @@ pid_t engine_spawn(struct engine *en, const char *program, char *const argv[], c
 	posix_spawnattr_setsigdefault(&at, &dflt);
 	posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	pid_t pid;
-	static const char *const env[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
-	r = posix_spawn(&pid, path, &fa, &at, argv, (char *const *)env);
+	if (pidfd)
+		r = spawn_known(&pid, path, how, &fa, &at, env, pidfd);
+	else
+		r = posix_spawn(&pid, path, &fa, &at, how->argv, env);
 	posix_spawn_file_actions_destroy(&fa);
 	posix_spawnattr_destroy(&at);
 	return r ? -r : pid;
@@ -208,6 +234,8 @@ static int open_parts(struct engine *en, struct err *e)
 		r = open_cgroups(en, e);
 	if (!r)
 		r = images_open(en->cfg->state, &en->images, e);
+	if (!r)
+		r = gc_open(en) ? err_set(e, ENOMEM, "out of memory") : 0;
 	return r ? r : restore_all(en, e);
 }
 
@@ -268,11 +296,14 @@ void engine_close(struct engine *en)
 	en->on_change = NULL;
 	if (en->priv)
 		en->priv->closing = true;
-	if (en->priv && en->pods)
+	if (en->priv && en->pods) {
+		pulls_free(en);
 		free_pods(en);
+	}
 	if (en->priv) {
 		while (en->priv->imports)
 			import_abort(en->priv->imports);
+		gc_close(en);
 		reap_free(en);
 		free(en->priv->wire_mem);
 	}

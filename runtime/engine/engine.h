@@ -36,7 +36,7 @@ struct entity {
 
 enum container_state { C_WAITING, C_RUNNING, C_PAUSED, C_TERMINATED };
 
-/* What podfs-pod told of a container. */
+/* How it stands with a container. */
 struct container_status {
 	enum container_state state;
 	char reason[40];    /* one word: ContainerCreating, Completed, Error, OOMKilled, StartError, CrashLoopBackOff … */
@@ -54,11 +54,14 @@ struct container {
 	struct pod *pod;
 	struct container_spec *spec; /* owned by pod->spec */
 	char id[CONTAINER_ID_MAX];   /* container_spec_id: the `name` for cg_… functions and folders */
-	struct container_status status;
-	int last_error;          /* errno of the last start that failed; 0 after one that did not */
+	struct container_status told;   /* as podfs-pod said it */
+	struct container_status status; /* that, and what the engine knows beside: pulls, starts that never got that far */
+	char *refusal;           /* why the start that was asked for last never reached podfs-pod; NULL */
+	int last_error;          /* errno of the last start or pull that failed; 0 after one that did not, or a new one was asked for */
 	bool starting;           /* a start was asked for and has not answered */
 	bool leaving;            /* rmdir'ed: no longer in the tree */
-	char *image_id;          /* digest of the image it runs from; NULL */
+	bool refetched;          /* since a start was asked for: because the image turned out not to be there */
+	char *image_id;          /* digest of the image it runs or ran from; NULL */
 	struct pull *pull;       /* what it waits for, fetched or tried again later; NULL. status.reason is then
 	                            ContainerCreating, ErrImagePull or ImagePullBackOff unless an older run goes on */
 	struct ring error;
@@ -190,6 +193,7 @@ struct pull {
 	char *reference;             /* as it was first written */
 	char *canonical;
 	enum pull_state state;
+	bool queued;                 /* PULL_FETCHING, but its turn has not come: others are under way */
 	unsigned attempts;           /* that have failed */
 	unsigned layers_done, layers; /* of this attempt; layers 0: not known yet */
 	uint64_t bytes, total;       /* of blobs; total 0: not known yet */

@@ -1,28 +1,48 @@
-/* Imports and removals of images: one podfs-image process each.
+/* podfs-image processes: pulls, imports and removals of images, one each.
  *
- * Owns struct import: the pipe to the process and the pipe with its verdict (image.h). The server
- * touches no archive: bytes go through a pipe, the verdict is one line.
+ * Owns struct import: the pipe to the process, its pidfd, and the pipe with its lines (image.h). The server
+ * touches no archive and no registry: bytes go through a pipe, progress and verdict are lines.
  */
 #include "runtime/engine/private.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 
-#define VERDICT_MAX 1024
+#define LINE_MAX_LEN 1024
 #define PIPE_SIZE (1024 * 1024)
 
 struct import {
-	struct watch verdict; /* its pipe */
+	struct watch lines; /* its pipe */
 	struct engine *en;
-	int in;               /* the archive goes here; -1: closed or none */
+	enum image_verb verb;
+	int in;             /* the archive goes here; -1: closed or none */
+	int pidfd;          /* -1: not known */
 	char *reference;
-	struct buf words;     /* the verdict as far as it has come */
-	bool ended;           /* the verdict is complete */
-	const char *did;      /* "imported", "removed", or NULL: nothing to tell */
-	done_fn *done;        /* asked for */
+	struct buf line;    /* as far as it has come; at the end: the verdict */
+	bool said;          /* the verdict is complete */
+	bool ended;         /* the process has closed its end */
+	import_progress_fn *progress;
+	void *progress_arg;
+	done_fn *done;      /* asked for */
 	void *arg;
 	struct import *next;
+};
+
+static const struct verb {
+	const char *name;
+	const char *did;   /* for an event; NULL: nothing to tell */
+	bool fed;          /* an archive comes through its stdin */
+	bool max, stall;   /* arguments behind the reference */
+	bool environment;  /* gets the server's: proxies, credentials */
+} verbs[] = {
+	[IMAGE_PULL] = { "pull", .max = true, .stall = true, .environment = true },
+	[IMAGE_IMPORT] = { "import", "imported", .fed = true, .max = true },
+	[IMAGE_REMOVE] = { "remove", "removed" },
+	[IMAGE_CLEAN] = { "clean" },
 };
 
 static void import_free(struct import *i)
@@ -32,53 +52,85 @@ static void import_free(struct import *i)
 			*at = i->next;
 			break;
 		}
-	loop_del(i->en->loop, &i->verdict);
-	close_fd(&i->verdict.fd);
+	loop_del(i->en->loop, &i->lines);
+	close_fd(&i->lines.fd);
 	close_fd(&i->in);
-	buf_free(&i->words);
+	close_fd(&i->pidfd);
+	buf_free(&i->line);
 	free(i->reference);
 	free(i);
 }
 
 /* "0" or "ERRNO SENTENCE"; anything else: it crashed. */
-static int read_verdict(struct import *i, struct err *e)
+static int read_verdict(const struct import *i, struct err *e)
 {
-	const char *s = buf_str(&i->words);
+	const char *s = buf_str(&i->line);
 	char *end;
 	long code = strtol(s, &end, 10);
-	char *nl = strchr(end, '\n');
-	if (end == s || !nl || code < 0 || code > 4095)
+	if (!i->said || end == s || code < 0 || code > 4095)
 		return err_set(e, EIO, "%s: podfs-image ended without a verdict", i->reference);
-	*nl = 0;
 	return code ? err_set(e, (int)code, "%s", *end == ' ' ? end + 1 : end) : 0;
 }
 
 static void conclude(struct import *i)
 {
 	struct engine *en = i->en;
+	enum image_verb verb = i->verb;
 	struct err e = { 0 };
 	int r = read_verdict(i, &e);
 	if (!r)
 		r = images_rescan(en->images, &e);
-	if (!r && i->did)
-		engine_event(en, NULL, NULL, "image %s %s", i->reference, i->did);
+	if (!r && verbs[verb].did)
+		engine_event(en, NULL, NULL, "image %s %s", i->reference, verbs[verb].did);
 	done_fn *done = i->done;
 	void *arg = i->arg;
+	_cleanup_free_ char *reference = take_ptr(i->reference);
 	import_free(i);
 	done(arg, r, &e);
+	if (!r && verb == IMAGE_IMPORT)
+		pulls_imported(en, reference);
+	gc_after(en, verb, r);
 	engine_changed(en, NULL, CHANGE_IMAGES);
 }
 
-static void on_verdict(struct watch *w, uint32_t events UNUSED)
+/* Progress is told and forgotten; another line is the verdict, which nothing follows. */
+static void end_line(struct import *i)
 {
-	struct import *i = container_of(w, struct import, verdict);
+	struct import_progress p;
+	const char *s = buf_str(&i->line);
+	if (*s != 'P') {
+		i->said = true;
+		return;
+	}
+	if (i->progress && sscanf(s, "P %u %u %" SCNu64 " %" SCNu64, &p.layers_done, &p.layers, &p.bytes, &p.total) == 4)
+		i->progress(i->progress_arg, &p);
+	buf_reset(&i->line);
+}
+
+/* What a registry or an archive says of itself may end up on a terminal. */
+static char plain(char c)
+{
+	return (unsigned char)c < 0x20 || c == 0x7f ? '?' : c;
+}
+
+static void take(struct import *i, const char *data, size_t n)
+{
+	for (size_t k = 0; k < n && !i->said; k++)
+		if (data[k] == '\n')
+			end_line(i);
+		else if (i->line.len < LINE_MAX_LEN)
+			buf_putc(&i->line, plain(data[k]));
+}
+
+static void on_lines(struct watch *w, uint32_t events UNUSED)
+{
+	struct import *i = container_of(w, struct import, lines);
 	char chunk[512];
 	ssize_t n = read(w->fd, chunk, sizeof chunk);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n > 0) {
-		if (i->words.len < VERDICT_MAX)
-			buf_put(&i->words, chunk, (size_t)n);
+		take(i, chunk, (size_t)n);
 		return;
 	}
 	i->ended = true;
@@ -89,59 +141,75 @@ static void on_verdict(struct watch *w, uint32_t events UNUSED)
 		conclude(i);
 }
 
-static int open_pipes(int in[2], int verdict[2])
+/* --- starting it --- */
+
+static int open_pipes(bool fed, int in[2], int lines[2])
 {
-	if (pipe2(in, O_CLOEXEC))
+	in[0] = in[1] = -1;
+	if (pipe2(lines, O_CLOEXEC))
 		return -errno;
-	if (pipe2(verdict, O_CLOEXEC)) {
+	if (fed && pipe2(in, O_CLOEXEC)) {
 		int r = -errno;
-		close(in[0]);
-		close(in[1]);
+		close(lines[0]);
+		close(lines[1]);
 		return r;
 	}
-	fcntl(in[1], F_SETFL, O_NONBLOCK);
-	fcntl(verdict[0], F_SETFL, O_NONBLOCK);
-	fcntl(in[1], F_SETPIPE_SZ, PIPE_SIZE);
+	fcntl(lines[0], F_SETFL, O_NONBLOCK);
+	if (fed) {
+		fcntl(in[1], F_SETFL, O_NONBLOCK);
+		fcntl(in[1], F_SETPIPE_SZ, PIPE_SIZE);
+	}
 	return 0;
 }
 
-static int launch(struct engine *en, const char *verb, const char *reference, struct import **out, struct err *e)
+static int spawn(struct import *i, struct err *e)
+{
+	const struct verb *v = &verbs[i->verb];
+	struct engine *en = i->en;
+	int in[2], lines[2], n = 0;
+	int r = open_pipes(v->fed, in, lines);
+	if (r)
+		return err_sys(e, -r, "%s", i->reference);
+	char max[24], stall[16], *argv[8];
+	snprintf(max, sizeof max, "%llu", (unsigned long long)en->cfg->image_max);
+	snprintf(stall, sizeof stall, "%u", en->cfg->pull_stall);
+	argv[n++] = (char *)"podfs-image";
+	argv[n++] = (char *)(uintptr_t)v->name;
+	argv[n++] = en->cfg->state;
+	if (*i->reference)
+		argv[n++] = i->reference;
+	if (v->max)
+		argv[n++] = max;
+	if (v->stall)
+		argv[n++] = stall;
+	argv[n] = NULL;
+	struct spawn how = {
+		.program = "podfs-image", .argv = argv, .fds = { in[0], -1, 2, lines[1] }, .nfds = 4, .environment = v->environment,
+	};
+	pid_t pid = engine_spawn(en, &how, &i->pidfd);
+	close_fd(&in[0]);
+	close(lines[1]);
+	i->in = in[1];
+	i->lines = (struct watch){ .fd = lines[0], .fn = on_lines };
+	r = pid < 0 ? pid : loop_add(en->loop, &i->lines, EPOLLIN);
+	return r ? err_sys(e, -r, "podfs-image") : 0;
+}
+
+int import_launch(struct engine *en, enum image_verb verb, const char *reference, struct import **out, struct err *e)
 {
 	struct import *i = calloc(1, sizeof *i);
-	if (!i || !(i->reference = strdup(reference))) {
-		free(i);
+	if (!i)
 		return err_set(e, ENOMEM, "%s: out of memory", reference);
-	}
-	int in[2], verdict[2];
-	int r = open_pipes(in, verdict);
-	if (r) {
-		free(i->reference);
-		free(i);
-		return err_sys(e, -r, "%s", reference);
-	}
-	char max[32];
-	snprintf(max, sizeof max, "%llu", (unsigned long long)en->cfg->image_max);
-	bool import = !strcmp(verb, "import");
-	char *argv[] = {
-		(char *)"podfs-image", (char *)verb, en->cfg->state, *reference ? i->reference : NULL, import ? max : NULL, NULL,
+	*i = (struct import){
+		.en = en, .verb = verb, .lines.fd = -1, .in = -1, .pidfd = -1, .reference = strdup(reference), .next = en->priv->imports,
 	};
-	int fds[] = { in[0], -1, 2, verdict[1] };
-	pid_t pid = engine_spawn(en, "podfs-image", argv, fds, ARRAY_LEN(fds));
-	close(in[0]);
-	close(verdict[1]);
-	i->en = en;
-	i->in = in[1];
-	i->verdict = (struct watch){ .fd = verdict[0], .fn = on_verdict };
-	i->did = import ? "imported" : *reference ? "removed" : NULL;
-	i->next = en->priv->imports;
 	en->priv->imports = i;
-	r = pid < 0 ? pid : loop_add(en->loop, &i->verdict, EPOLLIN);
-	if (r) {
+	int r = i->reference ? spawn(i, e) : err_set(e, ENOMEM, "%s: out of memory", reference);
+	if (r)
 		import_free(i);
-		return err_sys(e, -r, "podfs-image");
-	}
-	*out = i;
-	return 0;
+	else
+		*out = i;
+	return r;
 }
 
 int engine_import_begin(struct engine *en, const char *reference, struct import **out, struct err *e)
@@ -150,16 +218,24 @@ int engine_import_begin(struct engine *en, const char *reference, struct import 
 	int r = parse_reference(reference, strlen(reference), &ref, e);
 	if (r)
 		return r;
-	bool dir = ref.dir;
+	bool dir = ref.dir, local = ref.local;
 	image_ref_free(&ref);
 	if (dir)
 		return err_set(e, EINVAL, "%s: a folder is not imported, it is used where it is", reference);
-	return launch(en, "import", reference, out, e);
+	if (local)
+		return err_set(e, EINVAL, "%s: names a place on the host, which an archive cannot replace", reference);
+	return import_launch(en, IMAGE_IMPORT, reference, out, e);
 }
 
 int import_fd(const struct import *i)
 {
 	return i->in;
+}
+
+void import_watch(struct import *i, import_progress_fn *fn, void *arg)
+{
+	i->progress = fn;
+	i->progress_arg = arg;
 }
 
 void import_finish(struct import *i, done_fn *done, void *arg)
@@ -171,11 +247,31 @@ void import_finish(struct import *i, done_fn *done, void *arg)
 		conclude(i);
 }
 
-/* The archive is then cut short, which podfs-image finds out and cleans up. */
+static void nobody_asks(void *arg UNUSED, int result UNUSED, const struct err *e UNUSED)
+{
+}
+
+static void ask_to_stop(const struct import *i)
+{
+	if (i->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, i->pidfd, SIGTERM, NULL, 0);
+}
+
+/* It cleans up and says ECANCELED, or was quicker: then the image is there. */
+void import_cancel(struct import *i)
+{
+	ask_to_stop(i);
+	import_watch(i, NULL, NULL);
+	import_finish(i, nobody_asks, NULL);
+}
+
 void import_abort(struct import *i)
 {
+	ask_to_stop(i);
 	import_free(i);
 }
+
+/* --- who uses an image --- */
 
 /* Containers that use it; *first: one of them. */
 static unsigned find_users(struct engine *en, const struct image *im, const struct container **first)
@@ -207,24 +303,8 @@ int engine_image_remove(struct engine *en, const char *reference, done_fn *done,
 		return err_set(e, EBUSY, "%s: used by container %s of pod %s%s", reference, by->spec->name, by->pod->spec->name,
 			       users > 1 ? " and others" : "");
 	struct import *i;
-	int r = launch(en, "remove", im->canonical, &i, e);
+	int r = import_launch(en, IMAGE_REMOVE, im->canonical, &i, e);
 	if (!r)
 		import_finish(i, done, arg);
 	return r;
-}
-
-static void on_cleaned(void *arg, int result, const struct err *e)
-{
-	if (result)
-		ring_line(&((struct engine *)arg)->leaks, e->text);
-}
-
-void images_clean(struct engine *en)
-{
-	struct import *i;
-	struct err e = { 0 };
-	if (launch(en, "clean", "", &i, &e))
-		ring_line(&en->leaks, e.text);
-	else
-		import_finish(i, on_cleaned, en);
 }

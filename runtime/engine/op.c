@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define OVER 1
+
 static void start_next(struct pod *p);
 
 struct op *op_new(struct pod *p, struct container *c, done_fn *done, void *arg)
@@ -88,6 +90,25 @@ static int put_record(struct op *o, struct wire_out *out, struct err *e)
 	return 0;
 }
 
+/* podfs-pod has it, in order; should it fail to keep the record, it says so where the answer goes. */
+static int hand_over(struct op *o, struct wire_out *out, struct err *e)
+{
+	int r = o->send(o, out, e);
+	if (!r)
+		free(take_ptr(o->pod->link->record));
+	return r ? r : OVER;
+}
+
+static int hand_and_wait(struct op *o, struct wire_out *out, struct err *e)
+{
+	int r = link_request(o->pod, out, on_reply, o);
+	o->sent = !r;
+	if (r == -ENODEV)
+		return err_set(e, ENODEV, "pod %s: its sandbox is gone (echo start > ctl makes it anew)", o->pod->spec->name);
+	return r ? err_sys(e, -r, "pod %s", o->pod->spec->name) : 0;
+}
+
+/* 0: under way; OVER; or -errno. */
 static int begin(struct op *o, struct err *e)
 {
 	int r = check_target(o, e);
@@ -100,18 +121,11 @@ static int begin(struct op *o, struct err *e)
 	r = o->message(o, &out, e);
 	if (!r)
 		r = put_record(o, &out, e);
-	if (!r) {
-		r = link_request(o->pod, &out, on_reply, o);
-		if (r == -ENODEV)
-			err_set(e, ENODEV, "pod %s: its sandbox is gone (echo start > ctl makes it anew)", o->pod->spec->name);
-		else if (r)
-			err_sys(e, -r, "pod %s", o->pod->spec->name);
-	}
+	if (!r)
+		r = o->send ? hand_over(o, &out, e) : hand_and_wait(o, &out, e);
 	wire_free(&out);
-	if (r)
+	if (r < 0)
 		o->revert(o);
-	else
-		o->sent = true;
 	return r;
 }
 
@@ -126,13 +140,13 @@ int op_run(struct op *o, struct err *e)
 		return 0;
 	struct err mine = { 0 };
 	int r = begin(o, &mine);
-	if (r) {
-		if (e)
-			*e = mine;
-		unqueue(o);
-		op_free(o);
-	}
-	return r;
+	if (!r)
+		return 0;
+	if (e)
+		*e = mine;
+	unqueue(o);
+	op_free(o);
+	return r == OVER ? 0 : r;
 }
 
 static void start_next(struct pod *p)
@@ -144,7 +158,7 @@ static void start_next(struct pod *p)
 		if (!r)
 			return;
 		unqueue(o);
-		if (o->done)
+		if (r < 0 && o->done)
 			o->done(o->arg, r, &e);
 		op_free(o);
 	}

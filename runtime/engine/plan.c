@@ -9,32 +9,27 @@
 #include <signal.h>
 #include <string.h>
 
-/* What the image brings; of a `dir:` image only the folder. */
+/* What the image brings; of a folder that `dir:` names only that. */
 struct source {
-	const struct image *image; /* NULL for dir: */
+	const struct image *image; /* NULL: not on the node, or a folder */
 	struct image_ref ref;
 };
 
-static int find_source(const struct container *c, bool by_root, struct source *s, struct err *e)
+/* A `dir:` that turned out to be the transport's image was fetched into the store under its name. */
+static int find_source(const struct container *c, struct source *s, struct err *e)
 {
 	const char *text = c->spec->image;
 	if (!text)
 		return err_set(e, ENOENT, "image: container %s has none yet", c->spec->name);
 	int r = parse_reference(text, strlen(text), &s->ref, e);
-	if (r)
-		return r;
-	if (s->ref.dir) {
-		if (by_root)
-			return 0;
-		image_ref_free(&s->ref);
-		return err_set(e, EPERM, "image: dir: is for root only");
-	}
-	s->image = images_find(c->pod->engine->images, text);
-	if (s->image)
-		return 0;
-	r = err_set(e, ENOENT, "image: %s (%s) is not on this node: cp its archive to .node/images/", text, s->ref.canonical);
-	image_ref_free(&s->ref);
+	if (!r)
+		s->image = images_find(c->pod->engine->images, text);
 	return r;
+}
+
+static int not_here(const struct container *c, const struct source *s, const char *why, struct err *e)
+{
+	return err_set(e, ENOENT, "image: %s (%s) is not on this node%s", c->spec->image, s->ref.canonical, why);
 }
 
 /* command replaces ENTRYPOINT and makes CMD void; args replaces CMD. */
@@ -69,10 +64,12 @@ static void put_env(const struct container_spec *cs, const struct image *im, str
 
 static int put_layers(const struct container *c, const struct source *s, struct wire_out *o, struct err *e)
 {
-	if (s->ref.dir) {
+	if (!s->image) {
 		wire_str(o, K_LAYER, s->ref.dir);
 		return 0;
 	}
+	wire_u64(o, K_HOLD, 1);
+	wire_str(o, K_IMAGE, s->image->digest);
 	struct strs layers = { 0 };
 	int r = images_layers(c->pod->engine->images, s->image, &layers);
 	for (size_t i = 0; !r && i < layers.n; i++)
@@ -110,14 +107,35 @@ void plan_policy(const struct pod *p, struct wire_out *o)
 	wire_u64(o, K_BACKOFF_RESET, cfg->backoff_reset);
 }
 
-int plan_check(const struct container *c, bool by_root, struct err *e)
+static int no_command(const struct container *c, struct err *e)
+{
+	return err_set(e, EINVAL, "image: %s has neither ENTRYPOINT nor CMD, and command is not set", c->spec->image);
+}
+
+/* A folder that `dir:` names is there or not, whatever the policy. */
+static int decide(const struct container *c, const struct source *s, enum start_how *how, struct err *e)
+{
+	bool folder = s->ref.dir && !s->image;
+	*how = folder ? START_NOW : start_how(container_pull_policy(c->spec), s->image);
+	if (*how == START_NOW)
+		return put_argv(c->spec, s->image, NULL) ? 0 : no_command(c, e);
+	if (*how == START_REFUSED)
+		return not_here(c, s, ", and pull is Never (ErrImageNeverPull): cp its archive to .node/images/", e);
+	if (pull_possible())
+		return 0;
+	if (s->image)
+		return err_set(e, ENOENT, "image: pull is Always, but skopeo is not installed to fetch %s", c->spec->image);
+	return not_here(c, s, " and skopeo, which would fetch it, is not installed: cp its archive to .node/images/, or install skopeo", e);
+}
+
+int plan_check(const struct container *c, bool by_root, enum start_how *how, struct err *e)
 {
 	struct source s = { 0 };
-	int r = find_source(c, by_root, &s, e);
-	if (r)
-		return r;
-	if (!put_argv(c->spec, s.image, NULL))
-		r = err_set(e, EINVAL, "image: %s has neither ENTRYPOINT nor CMD, and command is not set", c->spec->image);
+	int r = find_source(c, &s, e);
+	if (!r && s.ref.local && !by_root)
+		r = err_set(e, EPERM, "image: %s names what is on the host, which is for root only", c->spec->image);
+	if (!r)
+		r = decide(c, &s, how, e);
 	image_ref_free(&s.ref);
 	return r;
 }
@@ -133,15 +151,19 @@ static int stop_signal(const struct image *im)
 int plan_message(struct container *c, struct wire_out *o, struct err *e)
 {
 	struct source s = { 0 };
-	int r = find_source(c, true, &s, e);
-	if (r)
+	int r = find_source(c, &s, e);
+	if (!r && !s.image && !s.ref.dir)
+		r = not_here(c, &s, "", e);
+	if (r) {
+		image_ref_free(&s.ref);
 		return r;
+	}
 	const struct container_spec *cs = c->spec;
 	const struct image *im = s.image;
 	wire_begin(o, W_START, 0);
 	wire_str(o, K_NAME, c->id);
 	if (!put_argv(cs, im, o))
-		r = err_set(e, EINVAL, "image: %s has neither ENTRYPOINT nor CMD, and command is not set", cs->image);
+		r = no_command(c, e);
 	put_env(cs, im, o);
 	wire_str(o, K_CWD, cs->workdir ? cs->workdir : im && im->workdir && *im->workdir ? im->workdir : "/");
 	wire_str(o, K_USER, cs->user ? cs->user : im && im->user ? im->user : "");
@@ -152,58 +174,6 @@ int plan_message(struct container *c, struct wire_out *o, struct err *e)
 	wire_u64(o, K_LOG_FILES, c->pod->engine->cfg->log_files);
 	if (!r)
 		r = put_layers(c, &s, o, e);
-	if (!r && im) {
-		free(c->image_id);
-		c->image_id = strdup(im->digest);
-	}
 	image_ref_free(&s.ref);
-	return r;
-}
-
-/* --- starting --- */
-
-struct start {
-	struct engine *en;
-	uint64_t serial;
-	done_fn *done;
-	void *arg;
-};
-
-static void on_started(void *arg, int result, struct wire_in *in UNUSED, const struct err *e)
-{
-	struct start st = *(struct start *)arg;
-	free(arg);
-	struct entity *ent = engine_entity(st.en, st.serial);
-	struct container *c = ent ? container_of(ent, struct container, entity) : NULL;
-	if (c) {
-		c->starting = false;
-		c->last_error = result < 0 ? -result : 0;
-		if (result < 0)
-			engine_event(st.en, c->pod, c, "could not be started: %s", e->text);
-	}
-	if (st.done)
-		st.done(st.arg, result, e);
-	if (c)
-		engine_changed(st.en, c->pod, CHANGE_STATE);
-}
-
-int container_start(struct container *c, done_fn *done, void *arg, struct err *e)
-{
-	struct wire_out o = { 0 };
-	int r = plan_message(c, &o, e);
-	struct start *st = r ? NULL : malloc(sizeof *st);
-	if (!r && !st)
-		r = err_set(e, ENOMEM, "out of memory");
-	if (!r) {
-		*st = (struct start){ c->pod->engine, c->entity.serial, done, arg };
-		r = link_request(c->pod, &o, on_started, st);
-		if (r)
-			err_sys(e, -r, "pod %s", c->pod->spec->name);
-	}
-	wire_free(&o);
-	if (r)
-		free(st);
-	else
-		c->starting = true;
 	return r;
 }

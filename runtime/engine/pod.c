@@ -77,8 +77,8 @@ int pod_spawn(struct pod *p, const char *mode, struct err *e)
 	argv[n++] = en->cfg->run;
 	argv[n++] = (char *)"3";
 	argv[n] = NULL;
-	int fds[] = { -1, -1, -1, sv[1] };
-	pid_t pid = engine_spawn(en, "podfs-pod", argv, fds, ARRAY_LEN(fds));
+	struct spawn how = { .program = "podfs-pod", .argv = argv, .fds = { -1, -1, -1, sv[1] }, .nfds = 4 };
+	pid_t pid = engine_spawn(en, &how, NULL);
 	close(sv[1]);
 	if (pid < 0) {
 		close(sv[0]);
@@ -259,6 +259,8 @@ static void leave_tree(struct pod *p)
 	p->engine->leaving = p;
 	while (p->sessions)
 		session_free(p->sessions);
+	for (size_t i = 0; i < p->ncontainers; i++)
+		pull_leave(p->containers[i]);
 	engine_event(p->engine, p, NULL, "removed");
 }
 
@@ -338,6 +340,7 @@ static void pod_gone(struct pod *p)
 	reap_cgroups(en, p->spec->uid);
 	forget_leaks(p);
 	pod_free(p);
+	gc_run_ended(en);
 	engine_changed(en, NULL, CHANGE_TREE);
 }
 
@@ -441,8 +444,10 @@ static void pod_lost(struct pod *p)
 	reap_cgroups(p->engine, p->spec->uid);
 	while (p->sessions)
 		session_free(p->sessions);
-	for (size_t i = 0; i < p->ncontainers; i++)
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		pull_leave(p->containers[i]);
 		container_lost(p->containers[i], "SandboxLost", p->lost);
+	}
 	engine_event(p->engine, p, NULL, "%s", p->lost);
 	engine_changed(p->engine, p, CHANGE_STATE);
 }

@@ -1,8 +1,9 @@
 /* What the engine's files share and nobody else sees.
  *
  * link.c: the connection to one podfs-pod; op.c: changes of a pod's record, one behind
- * another; pod.c, container.c, session.c, import.c: the things themselves; plan.c: the
- * launch plan; restore.c: start-up and lost pods; see.c: phase, why, wait.
+ * another; pod.c, container.c, session.c, pull.c: the things themselves; import.c: podfs-image; plan.c: the
+ * launch plan; start.c: the ways into a start; gc.c: images that go; policy.c: decisions as pure functions;
+ * restore.c: start-up and lost pods; see.c: phase, why, wait.
  */
 #ifndef PODFS_ENGINE_PRIVATE_H
 #define PODFS_ENGINE_PRIVATE_H
@@ -10,6 +11,8 @@
 #include "runtime/base/util.h"
 #include "runtime/engine/engine.h"
 #include "runtime/wire/wire.h"
+
+#include <sys/statvfs.h>
 
 #define HASH_SIZE 4096
 #define CONTAINERS_MAX 32
@@ -27,6 +30,7 @@ struct engine_private {
 	struct reap *reaps;      /* cgroups of lost pods that are being emptied */
 	struct import *imports;
 	struct pull *pulls;      /* in the order asked for */
+	struct gc *gc;
 	bool closing;
 	unsigned unsettled;      /* pods that have not yet told their state */
 };
@@ -37,9 +41,18 @@ void engine_changed(struct engine *en, struct pod *p, enum change what);
 void pods_insert(struct engine *en, struct pod *p);
 void pods_remove(struct engine *en, struct pod *p);
 
-/* Starts program (podfs-pod, podfs-image) with these arguments and descriptors: fds[i] becomes i; -1: /dev/null.
- * It is reaped by the kernel (SIGCHLD is ignored here). pid or -errno. */
-pid_t engine_spawn(struct engine *en, const char *program, char *const argv[], const int *fds, int nfds);
+#define PATH_DEFAULT "/usr/sbin:/usr/bin:/sbin:/bin"
+
+struct spawn {
+	const char *program; /* podfs-pod, podfs-image */
+	char *const *argv;
+	int fds[4], nfds;    /* fds[i] becomes i; -1: /dev/null */
+	bool environment;    /* it gets the server's own; else only a PATH */
+};
+
+/* It is reaped by the kernel (SIGCHLD is ignored here). pidfd: gets one that is certainly its own, or -1; NULL: not
+ * wanted. pid or -errno. */
+pid_t engine_spawn(struct engine *en, const struct spawn *how, int *pidfd);
 
 /* --- link.c --- */
 typedef void reply_fn(void *arg, int result, struct wire_in *in, const struct err *e);
@@ -93,6 +106,9 @@ struct op {
 	void (*revert)(struct op *o);
 	/* Begins the message and adds what podfs-pod must do; the record is added by op.c. */
 	int (*message)(struct op *o, struct wire_out *out, struct err *e);
+	/* Sends the message itself and has the answer elsewhere: the operation is over once podfs-pod has the message. What goes
+	 * wrong later does not take it back. NULL: op.c sends it and waits for the answer. */
+	int (*send)(struct op *o, struct wire_out *out, struct err *e);
 	/* It holds. Takes over done and arg if it does not call them; op.c frees o afterwards. NULL: done(0). */
 	void (*after)(struct op *o);
 	void (*free)(struct op *o); /* of what the members below own; NULL: nothing */
@@ -105,6 +121,7 @@ struct op {
 	size_t len;
 	char *record; /* the new text, when it goes along */
 	bool by_root, was_set, sent;
+	bool pending, was_pending, stop; /* the wish to start */
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
@@ -134,6 +151,7 @@ void pod_settled(struct pod *p); /* W_HELLO is answered, or will not be */
 void pod_start_removal(struct pod *p);
 void container_on_state(struct pod *p, struct wire_in *in);
 void container_open_log(struct container *c);
+void container_show(struct container *c); /* status anew, from what podfs-pod said and what the engine knows */
 int container_message_add(struct container *c, struct wire_out *o, struct err *e); /* W_ADD */
 void container_lost(struct container *c, const char *reason, const char *message);
 
@@ -142,13 +160,62 @@ void container_lost(struct container *c, const char *reason, const char *message
 int limits_apply(struct pod *p, struct container *c, struct err *e);
 
 /* --- plan.c --- */
-/* -ENOENT: the image is not on the node; -EINVAL: no command … */
-int plan_check(const struct container *c, bool by_root, struct err *e);
+enum start_how { START_NOW, START_PULLS, START_REFUSED };
+/* How a start would go. -ENOENT: the image is not on the node and will not be fetched; -EINVAL: no command … */
+int plan_check(const struct container *c, bool by_root, enum start_how *how, struct err *e);
 int plan_message(struct container *c, struct wire_out *o, struct err *e); /* the whole W_START */
 void plan_cgroup(struct container *c, struct wire_out *o); /* K_CGDIR … K_FREEZE_OFF */
 void plan_policy(const struct pod *p, struct wire_out *o); /* K_RESTART K_GRACE K_BACKOFF… */
-/* Starts it now; done comes when it runs or has failed. */
-int container_start(struct container *c, done_fn *done, void *arg, struct err *e);
+
+/* --- start.c --- */
+/* Starts c, or fetches its image first, by its policy. done comes when it runs or has failed (until_up), or as soon as it has been
+ * taken on; when a pull comes first, as soon as the wish to start is on disk and the pull is under way. */
+int container_go(struct container *c, bool until_up, done_fn *done, void *arg, struct err *e);
+/* From what is on the node, whatever the policy; nobody waits. Failing is told. */
+void container_start(struct container *c);
+/* Takes up the wish to start that the record holds, unless that is under way. */
+void container_resume(struct container *c);
+/* It will not start: what it waited for is let go, the wish leaves the record, and `words` say why. */
+void container_give_up(struct container *c, int code, const char *words);
+/* ctl stop of one that waits for its image; a run that is there meanwhile is stopped too. */
+int container_stop_waiting(struct container *c, done_fn *done, void *arg, struct err *e);
+
+/* --- pull.c --- */
+/* c waits for its image from now on. One that backs off is tried at once. */
+int pull_join(struct container *c, struct err *e);
+/* It does not any more; a pull that nobody wants is ended. */
+void pull_leave(struct container *c);
+/* An archive was imported: who waits for that image has it. */
+void pulls_imported(struct engine *en, const char *reference);
+void pulls_free(struct engine *en);
+bool pull_possible(void); /* is there a skopeo? */
+const char *pull_reason(const struct pull *p); /* kubelet's word */
+
+/* --- policy.c --- */
+enum start_how start_how(enum pull_policy policy, bool present);
+/* After so many failed attempts: base, doubling to cap. */
+uint64_t pull_backoff_ms(unsigned attempts, uint64_t base, uint64_t cap);
+bool pull_hopeless(int code); /* trying again changes nothing */
+struct rate {
+	struct { uint64_t at_ns, bytes; } v[16];
+	size_t n;
+};
+uint64_t rate_add(struct rate *r, uint64_t now_ns, uint64_t bytes); /* bytes a second, of late */
+struct gc_image {
+	uint64_t used_ns, imported_ns;
+	bool named; /* a container names it */
+};
+/* Which image goes first; n: none may. pressing: also one that has just come. */
+size_t gc_choose(const struct gc_image *v, size_t n, uint64_t now_ns, bool pressing);
+unsigned used_percent(const struct statvfs *s);
+
+/* --- gc.c --- */
+int gc_open(struct engine *en);
+void gc_close(struct engine *en);
+/* Looks whether images must go. pressing: the disk was full. */
+void gc_check(struct engine *en, bool pressing);
+/* Layers of replaced images may have become free. */
+void gc_run_ended(struct engine *en);
 
 /* --- session.c --- */
 void session_on_event(struct pod *p, struct wire_in *in);
@@ -156,8 +223,18 @@ void session_end_all(struct pod *p, const char *container); /* NULL: all */
 void session_free(struct session *s);
 
 /* --- import.c --- */
-/* Frees layers that no image has: only while no pod could be using one. */
-void images_clean(struct engine *en);
+enum image_verb { IMAGE_PULL, IMAGE_IMPORT, IMAGE_REMOVE, IMAGE_CLEAN };
+struct import_progress {
+	unsigned layers_done, layers;
+	uint64_t bytes, total;
+};
+typedef void import_progress_fn(void *arg, const struct import_progress *p);
+int import_launch(struct engine *en, enum image_verb verb, const char *reference, struct import **out, struct err *e);
+void import_watch(struct import *i, import_progress_fn *fn, void *arg);
+/* Nobody asks for its outcome any more: it is told to stop. */
+void import_cancel(struct import *i);
+/* After any of them ended, the store was read again, and who asked knows. */
+void gc_after(struct engine *en, enum image_verb verb, int result);
 
 /* --- restore.c --- */
 int restore_all(struct engine *en, struct err *e);

@@ -115,7 +115,8 @@ int pod_revive(struct pod *p, struct err *e)
 	return r;
 }
 
-/* After a reboot or a lost sandbox: Always and OnFailure start again, Never stays as it is. */
+/* After a reboot or a lost sandbox: Always and OnFailure start again, Never stays as it is; one whose image was still to be
+ * fetched, which had not begun, does so now. */
 static void start_by_policy(struct pod *p)
 {
 	for (size_t i = 0; i < p->ncontainers; i++) {
@@ -123,10 +124,12 @@ static void start_by_policy(struct pod *p)
 		struct err e = { 0 };
 		if (!c->spec->image)
 			continue;
-		if (p->spec->restart == RESTART_NEVER) {
-			c->status.state = C_RUNNING; /* as far as anybody knew */
+		if (c->spec->start_pending) {
+			container_resume(c);
+		} else if (p->spec->restart == RESTART_NEVER) {
+			c->told.state = C_RUNNING; /* as far as anybody knew */
 			container_lost(c, "ContainerStatusUnknown", "the node or its podfs-pod went down");
-		} else if (container_start(c, NULL, NULL, &e)) {
+		} else if (container_go(c, false, NULL, NULL, &e)) {
 			engine_event(p->engine, p, c, "could not be started: %s", e.text);
 		}
 	}
@@ -138,9 +141,11 @@ static void on_hello(void *arg, int result, struct wire_in *in UNUSED, const str
 {
 	struct pod *p = arg;
 	pod_settled(p);
-	for (size_t i = 0; result >= 0 && !p->leaving && i < p->ncontainers; i++)
+	for (size_t i = 0; result >= 0 && !p->leaving && i < p->ncontainers; i++) {
 		if (!p->containers[i]->log)
 			container_open_log(p->containers[i]);
+		container_resume(p->containers[i]);
+	}
 }
 
 void restore_hello(struct pod *p)
@@ -254,7 +259,5 @@ int restore_all(struct engine *en, struct err *e)
 		if (de->d_name[0] != '.' && strlen(de->d_name) == 36)
 			restore_one(en, de->d_name);
 	drop_orphan_groups(en);
-	if (!en->npods && !en->leaving)
-		images_clean(en);
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* What is: phase, why, wait.
+/* What is: phase, why, wait, how far a pull is.
  *
  * Reads only. The one place that says what the states of containers mean for their pod.
  */
@@ -65,6 +65,66 @@ unsigned pod_restarts(const struct pod *p)
 	return n;
 }
 
+/* --- pulls --- */
+
+/* 45.2M, 135M: as ls -h. */
+static void put_bytes(struct buf *out, uint64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	double v = (double)bytes / 1024;
+	size_t u = 0;
+	if (bytes < 1024) {
+		buf_printf(out, "%u", (unsigned)bytes);
+		return;
+	}
+	for (; v >= 999.5 && u + 1 < strlen(units); u++)
+		v /= 1024;
+	buf_printf(out, v < 99.95 ? "%.1f%c" : "%.0f%c", v, units[u]);
+}
+
+static void show_fetching(const struct pull *p, struct buf *out)
+{
+	if (p->queued) {
+		buf_puts(out, "waits for its turn behind other pulls");
+		return;
+	}
+	if (!p->layers && !p->bytes) {
+		buf_puts(out, "beginning");
+		return;
+	}
+	if (p->layers)
+		buf_printf(out, "layer %u of %u, ", p->layers_done < p->layers ? p->layers_done + 1 : p->layers, p->layers);
+	put_bytes(out, p->bytes);
+	if (p->total) {
+		double percent = (double)p->bytes * 100 / (double)p->total;
+		buf_puts(out, " of ");
+		put_bytes(out, p->total);
+		buf_printf(out, " (%u %%)", percent < 100 ? (unsigned)percent : 100);
+	}
+	buf_puts(out, ", ");
+	put_bytes(out, p->rate);
+	buf_puts(out, "/s");
+}
+
+static void show_backoff(const struct pull *p, struct buf *out)
+{
+	uint64_t now = now_real_ns();
+	buf_printf(out, "%s; tried ", p->error);
+	if (p->attempts == 1)
+		buf_puts(out, "once");
+	else
+		buf_printf(out, "%u times", p->attempts);
+	buf_printf(out, ", next try in %.0f s", p->next_ns > now ? (double)(p->next_ns - now) / 1e9 : 0.0);
+}
+
+void pull_show(const struct pull *p, struct buf *out)
+{
+	if (p->state == PULL_BACKOFF)
+		show_backoff(p, out);
+	else
+		show_fetching(p, out);
+}
+
 /* --- why --- */
 
 static void why_terminated(const struct container *c, struct buf *out)
@@ -77,10 +137,34 @@ static void why_terminated(const struct container *c, struct buf *out)
 		buf_printf(out, ": exit code %d", s->exit_code);
 	if (*s->message)
 		buf_printf(out, ", %s", s->message);
+	if (c->refusal)
+		buf_printf(out, "; it did not start again: %s", c->refusal);
 	if (c->pod->spec->restart == RESTART_NEVER)
 		buf_puts(out, "; restart is Never: `echo start > ctl` starts it again");
 	else
 		buf_puts(out, "; `echo start > ctl` starts it again");
+}
+
+/* What a person wants to hear of first: how far it is, or what is wrong. */
+static void why_pull(const struct container *c, struct buf *out)
+{
+	if (c->pull->state == PULL_BACKOFF)
+		buf_printf(out, "%s: ", c->status.reason);
+	else
+		buf_printf(out, "pulling %s: ", c->pull->reference);
+	pull_show(c->pull, out);
+}
+
+static void why_runs_on(const struct container *c, struct buf *out)
+{
+	if (c->pull) {
+		buf_printf(out, "it runs (pid %d), and will be restarted with a new image: ", (int)c->status.pid);
+		pull_show(c->pull, out);
+	} else if (c->starting) {
+		buf_puts(out, "it runs and is being restarted");
+	} else {
+		buf_printf(out, "it runs (pid %d)", (int)c->status.pid);
+	}
 }
 
 static void why_waiting(const struct container *c, struct buf *out)
@@ -88,6 +172,8 @@ static void why_waiting(const struct container *c, struct buf *out)
 	const struct container_status *s = &c->status;
 	if (!c->spec->image)
 		buf_puts(out, "it has no image yet: write one to `image`");
+	else if (c->pull)
+		why_pull(c, out);
 	else if (s->next_ns) {
 		uint64_t now = now_real_ns();
 		buf_printf(out, "%s: ended with exit code %d, next start in %.1f s", *s->reason ? s->reason : "waiting",
@@ -103,10 +189,7 @@ static void why_container(const struct container *c, struct buf *out)
 {
 	switch (c->status.state) {
 	case C_RUNNING:
-		if (c->starting)
-			buf_puts(out, "it runs and is being restarted");
-		else
-			buf_printf(out, "it runs (pid %d)", (int)c->status.pid);
+		why_runs_on(c, out);
 		break;
 	case C_PAUSED:
 		buf_puts(out, "paused by ctl; `echo unpause > ctl` lets it go on");
@@ -169,15 +252,18 @@ void engine_why(const struct pod *p, const struct container *c, struct buf *out)
 
 static int failed_start(const struct container *c, struct err *e)
 {
-	const char *words = *c->status.message ? c->status.message : "it could not be started";
-	return err_set(e, c->last_error, "wait: container %s: %s", c->spec->name, words);
+	const char *words = c->pull ? c->pull->error : c->refusal ? c->refusal : c->status.message;
+	return err_set(e, c->last_error, "wait: container %s: %s", c->spec->name, *words ? words : "it could not be started");
 }
 
 static int wait_up(const struct container *c, bool ready, struct err *e)
 {
 	const struct container_status *s = &c->status;
-	if (c->starting)
-		return -EAGAIN; /* what still runs is the run before */
+	/* What still runs is the run before. */
+	if (c->starting || (c->pull && !c->last_error))
+		return -EAGAIN;
+	if (c->pull || c->refusal)
+		return failed_start(c, e);
 	if (s->state == C_RUNNING || (s->state == C_PAUSED && !ready))
 		return 0;
 	if (c->last_error)
@@ -190,14 +276,20 @@ static int wait_up(const struct container *c, bool ready, struct err *e)
 	return 0;
 }
 
-static int wait_one(const struct container *c, enum wait_for what, int *code, struct err *e)
+/* One that never ran and is not being tried any more has no end to wait for. */
+static int wait_end(const struct container *c, int *code, struct err *e)
 {
-	if (what != WAIT_ENDED)
-		return wait_up(c, what == WAIT_READY, e);
+	if (c->status.state == C_WAITING && c->refusal)
+		return failed_start(c, e);
 	if (c->status.state != C_TERMINATED || c->starting)
 		return -EAGAIN;
 	*code = c->status.exit_code;
 	return 0;
+}
+
+static int wait_one(const struct container *c, enum wait_for what, int *code, struct err *e)
+{
+	return what == WAIT_ENDED ? wait_end(c, code, e) : wait_up(c, what == WAIT_READY, e);
 }
 
 /* A pod: all of its containers; the first failure counts; of exit codes the first that is not 0. */

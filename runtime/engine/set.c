@@ -25,28 +25,47 @@ static int keep_old(struct op *o)
 }
 
 /* `image` has no default that could be written: having had none is put back by hand. */
-static void set_revert(struct op *o)
+static void image_revert(struct op *o)
 {
 	struct container *c = op_container(o);
-	if (c && o->field->effect == SPEC_IMAGE && !o->was_set) {
-		free(c->spec->image);
-		c->spec->image = NULL;
+	c->spec->start_pending = o->was_pending;
+	if (o->was_set)
+		o->field->set(ref_of(o), o->old, strlen(o->old), NULL);
+	else
+		free(take_ptr(c->spec->image));
+}
+
+static void set_revert(struct op *o)
+{
+	if (o->field->effect != SPEC_IMAGE) {
+		o->field->set(ref_of(o), o->old, strlen(o->old), NULL);
 		return;
 	}
-	o->field->set(ref_of(o), o->old, strlen(o->old), NULL);
+	image_revert(o);
+	container_resume(op_container(o)); /* what it waited for may have come meanwhile */
+}
+
+/* The wish to start is part of the same record. */
+static int image_apply(struct op *o, struct err *e)
+{
+	struct container *c = op_container(o);
+	enum start_how how;
+	int r = plan_check(c, o->by_root, &how, e);
+	if (r)
+		image_revert(o);
+	else
+		c->spec->start_pending = how == START_PULLS;
+	return r;
 }
 
 static int set_apply(struct op *o, struct err *e)
 {
+	struct container *c = op_container(o);
 	if (keep_old(o))
 		return err_set(e, ENOMEM, "%s: out of memory", o->field->name);
+	o->was_pending = c && c->spec->start_pending;
 	int r = spec_set(o->field, ref_of(o), o->text, o->len, e);
-	if (r || o->field->effect != SPEC_IMAGE || !op_container(o)->spec->image)
-		return r;
-	r = plan_check(op_container(o), o->by_root, e);
-	if (r)
-		set_revert(o);
-	return r;
+	return r || o->field->effect != SPEC_IMAGE ? r : image_apply(o, e);
 }
 
 static int put_limit(struct engine *en, struct spec_ref ref, const char *file, struct wire_out *out, struct err *e)
@@ -122,8 +141,8 @@ static void set_after(struct op *o)
 	struct container *c = op_container(o);
 	struct err e = { 0 };
 	int r = 0;
-	if (c && o->field->effect == SPEC_IMAGE && c->spec->image) {
-		r = container_start(c, o->done, o->arg, &e);
+	if (o->field->effect == SPEC_IMAGE) {
+		r = container_go(c, true, o->done, o->arg, &e);
 		if (!r)
 			return;
 	}

@@ -52,8 +52,8 @@ void container_free(struct container *c)
 	timer_stop(&p->loop, &c->timer);
 	timer_stop(&p->loop, &c->sweep);
 	close_fd(&c->root_fd);
-	free(c->plan);
-	free(c->want);
+	plan_free(c->plan);
+	plan_free(c->want);
 	free(c->failure);
 	free(c);
 }
@@ -109,6 +109,8 @@ static void container_put(const struct container *c, struct wire_out *o)
 		wire_u64(o, K_ROOTFD, (uint64_t)c->root_fd);
 	if (c->failed && c->failure)
 		wire_str(o, K_ERROR, c->failure->text);
+	struct wire_in plan = plan_view(c->plan);
+	wire_str(o, K_IMAGE, wire_get_str(&plan, K_IMAGE));
 }
 
 void container_tell(struct container *c)

@@ -55,9 +55,20 @@ static bool seen_before(const struct wire_in *plan, unsigned i)
 	return false;
 }
 
+/* containers-transports(5), `dir`: an image as files side by side. Its `version` begins "Directory Transport Version". */
+static bool is_transport(int dir)
+{
+	static const char begins[] = "Directory Transport Version";
+	char text[sizeof begins - 1];
+	_cleanup_close_ int fd = openat(dir, "version", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd >= 0 && !faccessat(dir, "manifest.json", F_OK, AT_SYMLINK_NOFOLLOW) &&
+	       read(fd, text, sizeof text) == sizeof text && !memcmp(text, begins, sizeof text);
+}
+
 static int open_layers(struct launch *l, struct buf *options, struct stat *top, struct err *e)
 {
 	const char *dir;
+	bool folder = !wire_get_u64(&l->plan, K_HOLD, 0); /* that somebody named, not of the store */
 	buf_puts(options, "volatile,lowerdir=");
 	for (unsigned i = 0; (dir = plan_nth(&l->plan, K_LAYER, i)); i++) {
 		if (seen_before(&l->plan, i))
@@ -65,6 +76,8 @@ static int open_layers(struct launch *l, struct buf *options, struct stat *top, 
 		int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0 || (!i && fstat(fd, top)))
 			return err_sys(e, errno, "layer %s", dir);
+		if (folder && is_transport(fd))
+			return err_set(e, EMEDIUMTYPE, "%s holds an image of the dir transport, not a root file system", dir);
 		buf_printf(options, i ? ":%d" : "%d", fd);
 	}
 	if (!plan_nth(&l->plan, K_LAYER, 0))

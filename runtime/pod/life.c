@@ -103,7 +103,7 @@ static int kill_start(struct container *c, struct err *e UNUSED)
 
 static int forget_want(struct container *c, struct err *e UNUSED)
 {
-	free(take_ptr(c->want));
+	plan_free(take_ptr(c->want));
 	cancel(c, &c->want_asker);
 	return 0;
 }
@@ -185,7 +185,13 @@ static int start_failed(struct container *c, struct err *e)
 		why = *c->failure;
 	c->up_mono_ns = 0;
 	container_failed_run(c);
-	int r = c->want ? ended_or_next(c, e) : by_policy(c, e);
+	int r = 0;
+	if (c->want)
+		r = ended_or_next(c, e);
+	else if (why.code == EMEDIUMTYPE) /* trying again changes nothing: the server has to fetch it */
+		ended(c);
+	else
+		r = by_policy(c, e);
 	link_reply(c->pod, &asker, -why.code, &why);
 	return r;
 }

@@ -1,7 +1,11 @@
 /* Plans and policies: what a request carried, kept. */
 #include "runtime/pod/pod.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 /* Field by field as they lie there; the record, which may be large, stays behind. */
 static size_t copy_fields(const struct wire_in *in, char *to)
@@ -23,9 +27,64 @@ struct plan *plan_new(const struct wire_in *in)
 {
 	size_t len = copy_fields(in, NULL);
 	struct plan *pl = malloc(sizeof *pl + len);
-	if (pl)
-		pl->len = copy_fields(in, pl->fields);
+	if (!pl)
+		return NULL;
+	*pl = (struct plan){ 0 };
+	pl->len = copy_fields(in, pl->fields);
 	return pl;
+}
+
+void plan_free(struct plan *pl)
+{
+	if (!pl)
+		return;
+	for (unsigned i = 0; i < pl->nheld; i++)
+		close(pl->held[i]);
+	free(pl->held);
+	free(pl);
+}
+
+/* Whoever removes it takes the lock exclusively first; it may have been quicker than our lock. */
+static int lock_layer(int fd, const char *dir)
+{
+	struct stat mine, named;
+	if (flock(fd, LOCK_SH | LOCK_NB) || fstat(fd, &mine) || stat(dir, &named))
+		return errno == EWOULDBLOCK || errno == ENOENT ? -ESTALE : -errno;
+	return mine.st_ino == named.st_ino && mine.st_dev == named.st_dev ? 0 : -ESTALE;
+}
+
+static int hold_layer(struct plan *pl, const char *dir, struct err *e)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? err_set(e, ESTALE, "layer %s is not there any more", dir) : err_sys(e, errno, "layer %s", dir);
+	pl->held[pl->nheld++] = fd;
+	int r = lock_layer(fd, dir);
+	if (r == -ESTALE)
+		return err_set(e, ESTALE, "layer %s is being removed", dir);
+	return r ? err_sys(e, -r, "layer %s", dir) : 0;
+}
+
+int plan_hold(struct plan *pl, struct err *e)
+{
+	struct wire_in in = plan_view(pl);
+	size_t pos = 0, len;
+	unsigned n = 0;
+	uint16_t key;
+	const char *data;
+	int r = 0;
+	if (!wire_get_u64(&in, K_HOLD, 0))
+		return 0;
+	while (wire_next(&in, &pos, &key, &data, &len))
+		n += key == K_LAYER;
+	pos = 0;
+	pl->held = calloc(n + 1, sizeof *pl->held);
+	if (!pl->held)
+		return err_set(e, ENOMEM, "out of memory");
+	while (!r && wire_next(&in, &pos, &key, &data, &len))
+		if (key == K_LAYER)
+			r = hold_layer(pl, data, e);
+	return r;
 }
 
 struct wire_in plan_view(const struct plan *pl)

@@ -45,6 +45,8 @@ struct policy {
 /* The fields of a W_START or W_ADD, kept as they came: the child reads them where they lie. */
 struct plan {
 	size_t len;
+	int *held;            /* folders of the store's layers, each under a shared lock */
+	unsigned nheld;
 	char fields[];
 };
 
@@ -198,6 +200,9 @@ int record_leave(int dir_fd, struct err *e); /* the pod is one that leaves */
 
 /* --- plan.c --- */
 struct plan *plan_new(const struct wire_in *in); /* NULL: no memory */
+void plan_free(struct plan *pl); /* NULL is fine */
+/* With K_HOLD: nobody removes a layer of it while the plan is kept. -ESTALE: one is gone already. */
+int plan_hold(struct plan *pl, struct err *e);
 struct wire_in plan_view(const struct plan *pl); /* NULL: without fields */
 /* The nth field with that key, or NULL. */
 const char *plan_nth(const struct wire_in *in, enum wire_key key, unsigned n);

@@ -150,7 +150,7 @@ static void limits_written(void *arg, const struct err *e)
 {
 	struct limit *l = arg;
 	link_reply(l->pod, &l->asker, -e->code, e);
-	free(l->writes);
+	plan_free(l->writes);
 	free(l);
 }
 
@@ -160,7 +160,7 @@ static int do_limit(struct pod *p, struct wire_in *in, struct asker *a, struct e
 	struct plan *writes = plan_new(in);
 	if (!l || !writes) {
 		free(l);
-		free(writes);
+		plan_free(writes);
 		return err_set(e, ENOMEM, "out of memory");
 	}
 	*l = (struct limit){ .pod = p, .asker = *a, .writes = writes };
@@ -186,7 +186,7 @@ static int do_add(struct pod *p, struct wire_in *in, struct asker *a, struct err
 	struct plan *plan = plan_new(in);
 	struct container *c = plan ? container_new(p, name) : NULL;
 	if (!c) {
-		free(plan);
+		plan_free(plan);
 		return err_set(e, ENOMEM, "container %s: out of memory", name);
 	}
 	c->plan = plan;
@@ -205,13 +205,18 @@ static int do_start(struct pod *p, struct wire_in *in, struct asker *a, struct e
 	struct plan *plan = plan_new(in);
 	if (!plan)
 		return err_set(e, ENOMEM, "container %s: out of memory", c->label);
+	int r = plan_hold(plan, e);
+	if (r) {
+		plan_free(plan);
+		return r;
+	}
 	policy_take(&c->policy, in);
 	if (wire_get_u64(in, K_KEEP, 0)) {
 		if (c->state != DEFINED && c->state != ENDED) {
-			free(plan);
+			plan_free(plan);
 			return err_set(e, EBUSY, "container %s runs", c->label);
 		}
-		free(c->plan);
+		plan_free(c->plan);
 		c->plan = plan;
 		return 0;
 	}
@@ -219,8 +224,12 @@ static int do_start(struct pod *p, struct wire_in *in, struct asker *a, struct e
 		struct err replaced;
 		err_set(&replaced, ECANCELED, "container %s: a newer start took its place", c->label);
 		link_reply(p, &c->want_asker, -ECANCELED, &replaced);
-		free(c->want);
+		plan_free(c->want);
 	}
+	/* What the record says beside the start holds, whatever becomes of that. */
+	if (a->record && a->record == p->record)
+		record_settle(p->dir_fd, true);
+	a->record = 0;
 	c->want = plan;
 	c->want_asker = *a;
 	c->grace_s = c->policy.grace_s;

@@ -179,7 +179,7 @@ static int take_settings(struct pod *p, const struct wire_in *in, struct err *e)
 	const char *share = wire_get_str(in, K_SHARE);
 	p->share_pid = share && strstr(share, "pid");
 	policy_take(&p->policy, in);
-	free(p->groups);
+	plan_free(p->groups);
 	p->groups = plan_new(in);
 	if (!p->groups)
 		return err_set(e, ENOMEM, "out of memory");

@@ -172,7 +172,7 @@ void container_start(struct container *c)
 {
 	struct err e = { 0 };
 	if (c->want) {
-		free(c->plan);
+		plan_free(c->plan);
 		c->plan = take_ptr(c->want);
 		c->asker = c->want_asker;
 		c->want_asker = (struct asker){ 0 };

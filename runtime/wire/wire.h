@@ -30,7 +30,8 @@ enum wire_op {
 	W_RECORD,       /* K_RECORD */
 	W_ADD,          /* a container comes to be defined: K_NAME K_CGDIR* K_OOM K_FREEZE… */
 	W_START,        /* K_NAME and the whole plan (below); running: it is stopped first (grace),
-	                   then started. The reply comes when it runs or has failed to. */
+	                   then started. The reply comes when it runs or has failed to. A record that comes
+	                   along holds as soon as the start is taken on. */
 	W_STOP,         /* K_NAME [K_GRACE]; replies at once; no restart policy applies to it */
 	W_KILL,         /* K_NAME K_SIGNAL */
 	W_PAUSE,        /* K_NAME */
@@ -56,7 +57,7 @@ enum wire_op {
 	W_REPLY = 64,   /* seq, result; [K_ERROR]; fds */
 	W_READY,        /* the sandbox stands: K_PID [K_LEAVING K_GRACE] [K_TEXT: what could not be had] */
 	W_CONTAINER,    /* K_NAME and its whole state: K_STATE K_REASON K_PID K_CODE K_SIGNAL
-	                   K_RESTARTS K_STARTED K_FINISHED K_NEXT K_ROOTFD K_ERROR */
+	                   K_RESTARTS K_STARTED K_FINISHED K_NEXT K_ROOTFD K_ERROR [K_IMAGE] */
 	W_SESSION,      /* K_SESSION K_NAME K_STATE(running|ended) [K_CODE] [K_TTY]; answering W_HELLO it
 	                   carries the fds again that are still open, and a K_TEXT each: in out err tty */
 	W_LOG,          /* K_NAME: a segment was begun or dropped: look at the folder again */
@@ -106,6 +107,7 @@ enum wire_key {
 	K_LOG_MAX, K_LOG_FILES, /* u64 bytes of one segment, number of segments kept */
 	K_HOLD,      /* u64 1: the layers are the store's: a shared flock is held on each while the plan is kept */
 	K_KEEP,      /* u64 1: only define, do not start (after the server restarted) */
+	K_IMAGE,     /* its id, for people; told again in W_CONTAINER */
 };
 
 /* K_STATE of W_CONTAINER (the numbers of the engine's container_state) and of W_SESSION. */
