@@ -60,6 +60,7 @@ struct container {
 	int last_error;          /* errno of the last start or pull that failed; 0 after one that did not, or a new one was asked for */
 	bool starting;           /* a start was asked for and has not answered */
 	bool leaving;            /* rmdir'ed: no longer in the tree */
+	unsigned starts;         /* that were asked for */
 	bool refetched;          /* since a start was asked for: because the image turned out not to be there */
 	char *image_id;          /* digest of the image it runs or ran from; NULL */
 	struct pull *pull;       /* what it waits for, fetched or tried again later; NULL. status.reason is then

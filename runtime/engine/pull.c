@@ -287,16 +287,25 @@ static void back_off(struct pull *p)
 	timer_arm(priv->en->loop, &priv->timer, ms / 2 < FRESH_MS ? ms / 2 : FRESH_MS);
 }
 
+/* A sentence that names the image first: whoever reads it knows that already. */
+static const char *without_name(const struct pull *p, const char *text)
+{
+	size_t n = strlen(p->reference);
+	return !strncmp(text, p->reference, n) && !strncmp(text + n, ": ", 2) ? text + n + 2 : text;
+}
+
 /* p may be gone afterwards. */
 static void failed(struct pull *p, const struct err *e)
 {
 	struct engine *en = p->priv->en;
 	p->attempts++;
 	p->code = e->code;
-	snprintf(p->error, sizeof p->error, "%s", e->text);
-	tell(p, "failed to pull image %s: %s", p->reference, e->text);
+	snprintf(p->error, sizeof p->error, "%s", without_name(p, e->text));
+	tell(p, "failed to pull image %s: %s", p->reference, p->error);
 	if (p->by_node && (pull_hopeless(e->code) || p->attempts > NODE_RETRIES)) {
-		engine_refused(en, NULL, NULL, "pull", e);
+		struct err named;
+		err_set(&named, e->code, "%s: %s", p->reference, p->error);
+		engine_refused(en, NULL, NULL, "pull", &named);
 		p->by_node = false;
 	}
 	if (wanted(p))
@@ -342,7 +351,8 @@ static void attempt(struct pull *p)
 	p->started_ns = now_real_ns();
 	p->layers_done = p->layers = 0;
 	p->bytes = p->total = p->rate = p->next_ns = 0;
-	priv->rate.n = 0;
+	priv->rate = (struct rate){ 0 };
+	rate_add(&priv->rate, now_mono_ns(), 0);
 	each_waiter(priv->en, p, show_waiter, NULL);
 	p->queued = fetching(priv->en) >= FETCHES_MAX;
 	if (p->queued)

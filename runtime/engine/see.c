@@ -214,6 +214,8 @@ static const struct container *worst(const struct pod *p)
 		int b = badness[c->status.state];
 		if (c->status.state == C_TERMINATED && c->status.exit_code)
 			b = 4;
+		if (c->status.state == C_RUNNING && c->pull)
+			b = 1;
 		if (b > score) {
 			score = b;
 			w = c;

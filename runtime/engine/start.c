@@ -22,6 +22,7 @@ static int no_memory(const struct container *c, struct err *e)
 struct start {
 	struct engine *en;
 	uint64_t serial;
+	unsigned number; /* of the start: a newer one may have taken its place */
 	done_fn *done;
 	void *arg;
 };
@@ -30,14 +31,16 @@ static struct start *start_new(const struct container *c, done_fn *done, void *a
 {
 	struct start *st = malloc(sizeof *st);
 	if (st)
-		*st = (struct start){ c->pod->engine, c->entity.serial, done, arg };
+		*st = (struct start){ c->pod->engine, c->entity.serial, c->starts, done, arg };
 	return st;
 }
 
+/* NULL: it is gone, or something newer was asked of it. */
 static struct container *start_container(const struct start *st)
 {
 	struct entity *ent = engine_entity(st->en, st->serial);
-	return ent ? container_of(ent, struct container, entity) : NULL;
+	struct container *c = ent ? container_of(ent, struct container, entity) : NULL;
+	return c && c->starts == st->number ? c : NULL;
 }
 
 static int go_pull(struct container *c, done_fn *done, void *arg, struct err *e);
@@ -214,6 +217,7 @@ static void wish_after(struct op *o)
 		c->starting = false;
 		r = pull_join(c, &e);
 	} else if (o->stop) {
+		engine_event(o->pod->engine, o->pod, c, "stopped before its image was there");
 		container_give_up(c, ECANCELED, "stopped before its image was there");
 	}
 	if (o->done)
@@ -254,6 +258,7 @@ static void asked_anew(struct container *c)
 {
 	free(take_ptr(c->refusal));
 	c->last_error = 0;
+	c->starts++;
 }
 
 int container_go(struct container *c, bool until_up, done_fn *done, void *arg, struct err *e)
@@ -265,9 +270,12 @@ int container_go(struct container *c, bool until_up, done_fn *done, void *arg, s
 	asked_anew(c);
 	c->refetched = false;
 	if (how == START_PULLS)
-		return go_pull(c, done, arg, e);
-	r = go_start(c, until_up ? done : NULL, arg, e);
-	if (!r && !until_up && done)
+		r = go_pull(c, done, arg, e);
+	else
+		r = go_start(c, until_up ? done : NULL, arg, e);
+	if (r)
+		c->starts--; /* the one before still answers */
+	else if (how == START_NOW && !until_up && done)
 		done(arg, 0, &none);
 	container_show(c);
 	return r;
