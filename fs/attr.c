@@ -149,7 +149,7 @@ void op_getattr(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh)
 	node_stat(&n, &st);
 	if (h && h->text.data)
 		st.st_size = (off_t)h->text.len;
-	reply_attr(req, &st);
+	reply_attr(req, &st, node_open_flags(&n));
 }
 
 static bool chown_answer(struct job *j, struct fuse_req *req, int r, const struct err *e)

@@ -20,7 +20,7 @@ static void reply_node(struct fuse_req *req, const struct node *n)
 {
 	struct stat st;
 	node_stat(n, &st);
-	reply_entry(req, n->id, &st);
+	reply_entry(req, n->id, &st, node_open_flags(n));
 }
 
 void op_lookup(struct fs *fs, struct fuse_req *req, uint64_t parent, const char *name)

@@ -82,14 +82,19 @@ void reply_written(struct fuse_req *req, size_t len)
  * that the kernel would ask again for each permission check and fstat: 3 of 10 round trips of a `cat status`. */
 #define ATTR_TIMEOUT 0.005
 
-void reply_attr(struct fuse_req *req, const struct stat *st)
+static double attr_timeout(unsigned flags)
 {
-	fuse_reply_attr(req, st, ATTR_TIMEOUT);
+	return flags & OPEN_OWNSIZE ? 0 : ATTR_TIMEOUT;
 }
 
-void reply_entry(struct fuse_req *req, uint64_t ino, const struct stat *st)
+void reply_attr(struct fuse_req *req, const struct stat *st, unsigned flags)
 {
-	struct fuse_entry_param p = { .ino = ino, .attr = *st, .attr_timeout = ATTR_TIMEOUT };
+	fuse_reply_attr(req, st, attr_timeout(flags));
+}
+
+void reply_entry(struct fuse_req *req, uint64_t ino, const struct stat *st, unsigned flags)
+{
+	struct fuse_entry_param p = { .ino = ino, .attr = *st, .attr_timeout = attr_timeout(flags) };
 	fuse_reply_entry(req, &p);
 }
 
@@ -124,7 +129,7 @@ bool reply_open(struct fuse_req *req, uint64_t fh, unsigned flags)
 
 bool reply_create(struct fuse_req *req, uint64_t ino, const struct stat *st, uint64_t fh, unsigned flags)
 {
-	struct fuse_entry_param p = { .ino = ino, .attr = *st, .attr_timeout = ATTR_TIMEOUT };
+	struct fuse_entry_param p = { .ino = ino, .attr = *st, .attr_timeout = attr_timeout(flags) };
 	struct fuse_file_info fi = { .fh = fh, .direct_io = !!(flags & OPEN_DIRECT), .noflush = !!(flags & OPEN_NOFLUSH) };
 	return fuse_reply_create(req, &p, &fi) != -ENOENT;
 }

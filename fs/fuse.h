@@ -48,14 +48,16 @@ enum open_flags {
 	OPEN_STREAM = 4,  /* no position: a parked read does not keep a write on the same descriptor waiting */
 	OPEN_NOSEEK = 8,  /* read from the start to the end only: tail(1) then does not trust the size */
 	OPEN_CACHED = 16, /* all the same, what asks through the page cache is answered: mmap(2), sendfile(2) */
+	OPEN_OWNSIZE = 32, /* what is opened has another size than the file: lseek(2) from its end has to ask */
 };
 
 /* r: 0 or -errno. */
 void reply(struct fuse_req *req, int r);
 void reply_data(struct fuse_req *req, const void *mem, size_t len);
 void reply_written(struct fuse_req *req, size_t len);
-void reply_attr(struct fuse_req *req, const struct stat *st);
-void reply_entry(struct fuse_req *req, uint64_t ino, const struct stat *st);
+/* flags: open_flags of the file's kind. */
+void reply_attr(struct fuse_req *req, const struct stat *st, unsigned flags);
+void reply_entry(struct fuse_req *req, uint64_t ino, const struct stat *st, unsigned flags);
 void reply_link(struct fuse_req *req, const char *target);
 void reply_poll(struct fuse_req *req, unsigned revents);
 void reply_statfs(struct fuse_req *req, uint64_t files);

@@ -118,7 +118,12 @@ static bool is_image(struct fs *fs, const char *path)
 
 static bool is_folder(struct fs *fs, const char *path)
 {
+	static const char docker[] = "docker:"; /* says nothing: see image_name.h */
 	const struct image_paths *p = paths_of(fs);
+	if (!strcmp(path, docker))
+		return true;
+	if (is_below(path, docker))
+		path += strlen(docker) + 1;
 	for (size_t i = 0; p && i < p->folders.n; i++)
 		if (!strcmp(p->folders.v[i], path) || is_below(p->folders.v[i], path))
 			return true;

@@ -26,6 +26,7 @@ uint64_t node_serial(const struct node *n);
 /* Of its pod; 0: none. */
 uint64_t node_pod_serial(const struct node *n);
 void node_stat(const struct node *n, struct stat *st);
+static inline unsigned node_open_flags(const struct node *n) { return n->row->kind ? n->row->kind->open_flags : 0; }
 /* Where a symbolic link points. 0 or -errno. */
 int node_link(const struct node *n, char *out, size_t size);
 /* Path below the pod's (or the node's) folder, for sentences. */

@@ -137,6 +137,18 @@ static void pod_head(struct page *d, const struct pod *p)
 	use(d, p, NULL);
 }
 
+/* Why the last try failed stands in Message already. */
+static void pull(struct page *d, const struct pull *p)
+{
+	uint64_t now = now_real_ns(), left = p->next_ns > now ? p->next_ns - now : 0;
+	field(d, "Pull");
+	if (p->state == PULL_FETCHING)
+		pull_show(p, d->out);
+	else
+		buf_printf(d->out, "next try in %llu s", (unsigned long long)((left + 999999999) / 1000000000));
+	buf_putc(d->out, '\n');
+}
+
 static void state(struct page *d, const struct container *c)
 {
 	const struct container_status *s = &c->status;
@@ -151,11 +163,8 @@ static void state(struct page *d, const struct container *c)
 		field(d, "PID");
 		buf_printf(d->out, "%d\n", (int)s->pid);
 	}
-	if (c->pull) {
-		field(d, "Pull");
-		pull_show(c->pull, d->out);
-		buf_putc(d->out, '\n');
-	}
+	if (c->pull)
+		pull(d, c->pull);
 	when(d, "Started", s->started_ns);
 	if (s->state == C_RUNNING || s->state == C_PAUSED)
 		return;

@@ -72,10 +72,11 @@ static void or_none(struct table *t)
 
 static void progress_cells(struct table *t, const struct pull *p)
 {
-	if (p->layers)
-		buf_printf(&t->cells, "%u/%u", p->layers_done, p->layers);
+	if (p->layers) /* the one under way, as pull_show has it */
+		buf_printf(&t->cells, "%u/%u", p->layers_done < p->layers ? p->layers_done + 1 : p->layers, p->layers);
 	or_none(t);
-	put_size(&t->cells, p->bytes);
+	if (p->bytes || p->total)
+		put_size(&t->cells, p->bytes);
 	if (p->total) {
 		buf_putc(&t->cells, '/');
 		put_size(&t->cells, p->total);
@@ -84,8 +85,10 @@ static void progress_cells(struct table *t, const struct pull *p)
 	if (p->total)
 		buf_printf(&t->cells, "%u%%", percent(p->bytes, p->total));
 	or_none(t);
-	put_size(&t->cells, p->rate);
-	buf_puts(&t->cells, "/s");
+	if (p->bytes) {
+		put_size(&t->cells, p->rate);
+		buf_puts(&t->cells, "/s");
+	}
 	or_none(t);
 	show_age(p->started_ns, &t->cells);
 	or_none(t);

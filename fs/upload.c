@@ -238,10 +238,8 @@ static void upload_write(struct handle *h, struct fuse_req *req, const char *dat
 
 static int upload_open(struct node *n, struct handle *h, struct fuse_req *req)
 {
-	if (!handle_writes(h)) {
-		h->open_flags |= OPEN_NOSEEK; /* the size is the image's, not the text's: tail(1) and wc(1) must not trust it */
+	if (!handle_writes(h))
 		return show_image(&n->ref, &h->text);
-	}
 	struct upload *up = h->data = calloc(1, sizeof *up);
 	if (!up)
 		return -ENOMEM;
@@ -285,7 +283,7 @@ static void upload_release(struct handle *h)
 	free(up);
 }
 
-/* As `ls -l` of files that are what they hold: the image's bytes, and when it was last used. */
+/* For `ls -l`: the image's bytes and when it was last used. Who reads gets a text, of its own size (op_getattr). */
 static void upload_stat(const struct node *n, struct stat *st)
 {
 	const struct image *im = image_at(n->fs->en, n->ref.path);
@@ -300,6 +298,6 @@ static void upload_stat(const struct node *n, struct stat *st)
 }
 
 const struct kind kind_image = {
-	.open_flags = OPEN_DIRECT, .open = upload_open, .read = upload_read, .write = upload_write, .flush = upload_flush,
+	.open_flags = OPEN_DIRECT | OPEN_OWNSIZE, .open = upload_open, .read = upload_read, .write = upload_write, .flush = upload_flush,
 	.release = upload_release, .stat = upload_stat,
 };

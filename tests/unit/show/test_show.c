@@ -270,7 +270,7 @@ static void pulls(void **state)
 	n.c[0].pull = n.c[1].pull = &nginx;
 	reads(NULL, show_pull,
 	      "REFERENCE      STATE     LAYER   BYTES        %     RATE      TIME   FOR\n"
-	      "nginx:alpine   Pulling   3/8     45.0M/135M   33%   84.9M/s   5s     web/nginx,web/probe\n"
+	      "nginx:alpine   Pulling   4/8     45.0M/135M   33%   84.9M/s   5s     web/nginx,web/probe\n"
 	      "b              BackOff   -       -            -     -         -      node: so far away\n");
 	nginx.next = NULL;
 	nginx.layers = nginx.total = nginx.bytes = nginx.rate = 0;
@@ -278,7 +278,7 @@ static void pulls(void **state)
 	fake.more_waiters = 70;
 	reads(NULL, show_pull,
 	      "REFERENCE      STATE     LAYER   BYTES   %   RATE   TIME   FOR\n"
-	      "nginx:alpine   Pulling   -       0       -   0/s    5s     node,web/nginx,web/probe,+70\n");
+	      "nginx:alpine   Pulling   -       -       -   -      5s     node,web/nginx,web/probe,+70\n");
 	nginx.total = 1;
 	nginx.bytes = 2; /* sizes that lie */
 	has(show_pull, " 2/1     100%   ");
@@ -438,6 +438,9 @@ static void describe_pull(void **state)
 	has(show_describe, "    Pull Policy:      Always\n");
 	has(show_describe, "    State:            Waiting\n    Reason:           ImagePullBackOff\n"
 			   "    Message:          no such tag\n    Pull:             so far fine\n");
+	struct pull late = { .state = PULL_BACKOFF, .next_ns = now_real_ns() + 8900000000 };
+	n.c[0].pull = &late;
+	has(show_describe, "    Message:          no such tag\n    Pull:             next try in 9 s\n");
 }
 
 static void describe_empty(void **state)
