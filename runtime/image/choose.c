@@ -13,8 +13,10 @@
 /* As Go names it (GOARCH), which the specification takes over. */
 #if defined(__x86_64__)
 #define HOST_ARCH "amd64"
+#define HOST_ARCH_TOO "386"
 #elif defined(__aarch64__)
 #define HOST_ARCH "arm64"
+#define HOST_ARCH_TOO "arm"
 #elif defined(__arm__)
 #define HOST_ARCH "arm"
 #elif defined(__i386__)
@@ -27,6 +29,9 @@
 #define HOST_ARCH "s390x"
 #else
 #error "the OCI name of this architecture is not known"
+#endif
+#ifndef HOST_ARCH_TOO
+#define HOST_ARCH_TOO HOST_ARCH /* whose programs the processor runs as well */
 #endif
 
 static bool same_name(const char *name, const char *canonical)
@@ -212,20 +217,26 @@ static int take_index(const struct spool *s, struct buf *text, const char *canon
 	return r;
 }
 
+/* The text of index.json, if the layout is of a version that is known. */
+static int read_layout(const struct spool *s, const struct member *index, struct buf *text, struct err *e)
+{
+	const struct member *layout = spool_find(s, "oci-layout");
+	if (!layout)
+		return err_set(e, EINVAL, "index.json is there, but oci-layout is not");
+	int r = spool_text(s, layout, text, e);
+	if (!r)
+		r = json_layout(buf_str(text), text->len, e);
+	if (r)
+		return err_prefix(e, "oci-layout");
+	buf_reset(text);
+	return spool_text(s, index, text, e);
+}
+
 static int choose_oci(const struct spool *s, const struct member *index, const char *canonical, struct chosen *c,
 		      struct err *e)
 {
 	_cleanup_buf_ struct buf text = { 0 };
-	const struct member *layout = spool_find(s, "oci-layout");
-	if (!layout)
-		return err_set(e, EINVAL, "index.json is there, but oci-layout is not");
-	int r = spool_text(s, layout, &text, e);
-	if (!r)
-		r = json_layout(buf_str(&text), text.len, e);
-	if (r)
-		return err_prefix(e, "oci-layout");
-	buf_reset(&text);
-	r = spool_text(s, index, &text, e);
+	int r = read_layout(s, index, &text, e);
 	if (r)
 		return r;
 	bool found = false;
@@ -328,6 +339,59 @@ int choose(const struct spool *s, const char *canonical, struct chosen *out, str
 		chosen_free(&c);
 	else
 		*out = c;
+	return r;
+}
+
+static int check_platform(const struct image *img, struct err *e)
+{
+	if (img->arch && strcmp(img->arch, HOST_ARCH) && strcmp(img->arch, HOST_ARCH_TOO))
+		return err_set(e, EINVAL, "an image for linux/%.40s; this node is linux/" HOST_ARCH, img->arch);
+	return 0;
+}
+
+static int take_only(const struct spool *s, const struct descriptors *all, struct chosen *c, struct err *e)
+{
+	if (all->n != 1)
+		return err_set(e, EINVAL, "skopeo has written %zu images", all->n);
+	if (all->v->kind != DESC_MANIFEST)
+		return err_set(e, EINVAL, "its manifest is none of OCI's or of Docker's schema 2");
+	int r = take_manifest(s, all->v, c, e);
+	return r ? r : check_platform(c->image, e);
+}
+
+int choose_pulled(const struct spool *s, struct chosen *out, struct err *e)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	struct descriptors all = { 0 };
+	const struct member *index = spool_find(s, "index.json");
+	struct chosen c = { .image = calloc(1, sizeof *c.image) };
+	int r = !c.image ? err_set(e, ENOMEM, "not enough memory") :
+		!index	 ? err_set(e, EINVAL, "skopeo has written no image") : read_layout(s, index, &text, e);
+	if (!r)
+		r = json_index(buf_str(&text), text.len, &all, e);
+	if (!r)
+		r = take_only(s, &all, &c, e);
+	descriptors_free(&all);
+	if (r)
+		chosen_free(&c);
+	else
+		*out = c;
+	return r;
+}
+
+int choose_from_index(const char *text, size_t len, char hex[DIGEST_HEX + 1], struct err *e)
+{
+	struct descriptors all;
+	const struct descriptor *d = NULL;
+	int r = json_index(text, len, &all, e);
+	if (r)
+		return r;
+	r = pick(&all, "", &d, e);
+	if (!r && d->kind != DESC_MANIFEST)
+		r = err_set(e, EINVAL, "an index in an index");
+	if (!r)
+		memcpy(hex, d->hex, DIGEST_HEX + 1);
+	descriptors_free(&all);
 	return r;
 }
 

@@ -23,6 +23,11 @@ struct chosen {
 };
 
 int choose(const struct spool *s, const char *canonical, struct chosen *out, struct err *e);
+/* Of a layout that skopeo has written: what it has chosen. An image for another platform is refused: it is meant to be run, and
+ * a registry that has one for this platform would have given it. */
+int choose_pulled(const struct spool *s, struct chosen *out, struct err *e);
+/* Which manifest of a registry's index is for this host. */
+int choose_from_index(const char *text, size_t len, char hex[DIGEST_HEX + 1], struct err *e);
 void chosen_free(struct chosen *c);
 
 #endif

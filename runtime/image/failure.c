@@ -206,13 +206,21 @@ int failure_of(const char *text, size_t len, const char *reference, struct err *
 	return err_set(e, c->code, "%s: %s%s", buf_str(&cause), cut ? "..." : "", cut ? tail + n - TAIL_MAX : tail);
 }
 
+/* Some servers answer a TLS greeting with less than a line of HTTP. */
+static const char *const no_tls[] = {
+	"http: server gave HTTP response to HTTPS client",
+	"tls: first record does not look like a TLS handshake",
+};
+
 bool failure_is_plain_http(const char *text, size_t len, const char *host)
 {
 	_cleanup_free_ char *words = copy_of(text, len);
-	_cleanup_buf_ struct buf needle = { 0 };
-	buf_printf(&needle, "\"https://%s/v2/\": http: server gave HTTP response to HTTPS client", host);
-	if (!words || buf_status(&needle))
-		return false;
-	const char *msg = last_message(words);
-	return strstr(msg, buf_str(&needle)) && !strstr(msg, "(Mirrors also failed: ");
+	const char *msg = words ? last_message(words) : "";
+	bool found = false;
+	for (size_t i = 0; i < ARRAY_LEN(no_tls); i++) {
+		_cleanup_buf_ struct buf needle = { 0 };
+		buf_printf(&needle, "\"https://%s/v2/\": %s", host, no_tls[i]);
+		found = found || (!buf_status(&needle) && strstr(msg, buf_str(&needle)));
+	}
+	return found && !strstr(msg, "(Mirrors also failed: ");
 }

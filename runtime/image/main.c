@@ -1,4 +1,4 @@
-/* podfs-image: imports an archive into the image store, removes an image, cleans the store.
+/* podfs-image: pulls or imports an image into the image store, removes one, cleans the store.
  *
  * One short process a job, started by the server (the end of image.h says how). Everything that takes long or
  * meets foreign bytes happens in here and not in the server: the worst that an archive can do is
@@ -7,6 +7,7 @@
 #include "runtime/base/util.h"
 #include "runtime/image/confine.h"
 #include "runtime/image/import.h"
+#include "runtime/image/pull.h"
 #include "runtime/image/tar.h"
 
 #include <errno.h>
@@ -19,8 +20,9 @@
 #define VERDICT_FD 3
 
 struct job {
-	const char *verb, *state, *reference;
-	uint64_t image_max;
+	const struct verb *verb;
+	const char *state, *reference;
+	uint64_t image_max, stall;
 };
 
 static void on_signal(int sig UNUSED)
@@ -39,30 +41,65 @@ static void set_signals(void)
 	sigaction(SIGPIPE, &ignore, NULL);
 }
 
-static int parse_args(int argc, char **argv, struct job *j)
+static int do_import(struct disk *d, const struct job *j, struct err *e)
 {
-	const char *verb = argc > 1 ? argv[1] : "";
-	int want = !strcmp(verb, "import") ? 5 : !strcmp(verb, "remove") ? 4 : !strcmp(verb, "clean") ? 3 : -1;
-	if (argc != want)
-		return -EINVAL;
-	*j = (struct job){ .verb = verb, .state = argv[2], .reference = argc > 3 ? argv[3] : NULL };
-	if (want == 5) {
-		char *end;
-		errno = 0;
-		j->image_max = strtoull(argv[4], &end, 10);
-		if (errno || end == argv[4] || *end)
-			return -EINVAL;
-	}
-	return 0;
+	return image_import(d, STDIN_FILENO, j->reference, j->image_max, e);
 }
 
-static int do_job(const struct job *j, struct disk *d, struct err *e)
+static int do_pull(struct disk *d, const struct job *j, struct err *e)
 {
-	if (!strcmp(j->verb, "import"))
-		return image_import(d, STDIN_FILENO, j->reference, j->image_max, e);
-	if (!strcmp(j->verb, "remove"))
-		return image_remove(d, j->reference, e);
+	return image_pull(d, &(struct pull_job){ j->reference, j->image_max, (uint32_t)j->stall }, e);
+}
+
+static int do_remove(struct disk *d, const struct job *j, struct err *e)
+{
+	return image_remove(d, j->reference, e);
+}
+
+static int do_clean(struct disk *d, const struct job *j UNUSED, struct err *e)
+{
 	return image_clean(d, e);
+}
+
+static const struct verb {
+	const char *name, *args;
+	int nargs;
+	bool open; /* not confined: of a pull only the second process is */
+	int (*fn)(struct disk *d, const struct job *j, struct err *e);
+} verbs[] = {
+	{ "pull", "STATE REFERENCE IMAGE_MAX STALL", 4, true, do_pull },
+	{ "import", "STATE REFERENCE IMAGE_MAX", 3, false, do_import },
+	{ "remove", "STATE REFERENCE", 2, false, do_remove },
+	{ "clean", "STATE", 1, false, do_clean },
+};
+
+static int usage(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		fprintf(stderr, "%s podfs-image %s %s\n", i ? "      " : "usage:", verbs[i].name, verbs[i].args);
+	fputs("The verdict goes to descriptor 3, which must be open; import reads the archive from 0.\n", stderr);
+	return 2;
+}
+
+static int parse_number(const char *text, uint64_t max, uint64_t *out)
+{
+	char *end;
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	return errno || end == text || *end || *out > max ? -EINVAL : 0;
+}
+
+static int parse_args(int argc, char **argv, struct job *j)
+{
+	const struct verb *v = verbs;
+	while (v < verbs + ARRAY_LEN(verbs) && (argc < 2 || strcmp(argv[1], v->name)))
+		v++;
+	if (v == verbs + ARRAY_LEN(verbs) || argc != v->nargs + 2)
+		return -EINVAL;
+	*j = (struct job){ .verb = v, .state = argv[2], .reference = v->nargs > 1 ? argv[3] : NULL };
+	if (v->nargs > 2 && parse_number(argv[4], UINT64_MAX, &j->image_max))
+		return -EINVAL;
+	return v->nargs > 3 ? parse_number(argv[5], UINT32_MAX, &j->stall) : 0;
 }
 
 static int run(const struct job *j, struct err *e)
@@ -71,9 +108,10 @@ static int run(const struct job *j, struct err *e)
 	int r = disk_open(j->state, &d, e);
 	if (r)
 		return r;
-	r = confine(&d, NULL, e);
+	if (!j->verb->open)
+		r = confine(&d, NULL, e);
 	if (!r)
-		r = do_job(j, &d, e);
+		r = j->verb->fn(&d, j, e);
 	disk_close(&d);
 	return r;
 }
@@ -89,11 +127,8 @@ static int say(const struct err *e)
 int main(int argc, char **argv)
 {
 	struct job j;
-	if (parse_args(argc, argv, &j) || fcntl(VERDICT_FD, F_SETFD, FD_CLOEXEC)) {
-		fputs("usage: podfs-image import STATE REFERENCE IMAGE_MAX | remove STATE REFERENCE | clean STATE\n"
-		      "The verdict goes to descriptor 3, which must be open; import reads the archive from 0.\n", stderr);
-		return 2;
-	}
+	if (parse_args(argc, argv, &j) || fcntl(VERDICT_FD, F_SETFD, FD_CLOEXEC))
+		return usage();
 	close_range(VERDICT_FD + 1, ~0u, 0);
 	set_signals();
 	umask(0);

@@ -2,6 +2,7 @@
 #include "runtime/image/spool.h"
 
 #include "runtime/base/util.h"
+#include "runtime/image/disk.h"
 #include "runtime/image/json.h"
 #include "runtime/image/names.h"
 #include "runtime/image/tar.h"
@@ -11,6 +12,8 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define HASH_CHUNK (256 * 1024)
 
 static int copy(struct tar *t, int fd, struct member *m, struct err *e)
 {
@@ -121,6 +124,110 @@ int spool_read(int work, int fd, uint64_t max, struct spool *out, struct err *e)
 	return r;
 }
 
+/* --- an OCI layout --- */
+
+/* Those blobs of a layout that need not be read again. */
+struct checked {
+	const struct strs *known, *placeholders;
+};
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool has(const struct strs *l, const char *hex)
+{
+	return l->n && bsearch(&hex, l->v, l->n, sizeof *l->v, by_text);
+}
+
+static int hash_file(int fd, const char *name, char hex[DIGEST_HEX + 1], struct err *e)
+{
+	_cleanup_digest_ struct digest d = { 0 };
+	_cleanup_free_ char *chunk = malloc(HASH_CHUNK);
+	int r = chunk ? digest_begin(&d, e) : err_set(e, ENOMEM, "not enough memory");
+	ssize_t n = 0;
+	while (!r && (n = read(fd, chunk, HASH_CHUNK)) > 0) {
+		digest_add(&d, chunk, (size_t)n);
+		if (tar_cancelled)
+			r = err_set(e, ECANCELED, "cancelled");
+	}
+	if (!r && n < 0)
+		r = err_sys(e, errno, "cannot read %.100s", name);
+	return r ? r : digest_end(&d, hex, e);
+}
+
+static int open_member(const struct spool *s, const char *name, uint64_t *size, struct err *e)
+{
+	struct stat st;
+	_cleanup_close_ int fd = openat(s->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return err_sys(e, errno, "cannot read %.100s", name);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, EINVAL, "%.100s is no file", name);
+	*size = (uint64_t)st.st_size;
+	return take_fd(&fd);
+}
+
+/* hex: what a blob is called, else NULL. */
+static int lay_file(struct spool *s, const char *name, const char *hex, const struct checked *c, struct err *e)
+{
+	struct member *m;
+	uint64_t size = 0;
+	_cleanup_close_ int fd = open_member(s, name, &size, e);
+	int r = fd < 0 ? fd : add(s, &m, e);
+	if (r)
+		return r;
+	m->name = strdup(name);
+	m->size = size;
+	snprintf(m->file, sizeof m->file, "%s", name);
+	if (!m->name)
+		return err_set(e, ENOMEM, "not enough memory");
+	m->placeholder = hex && has(c->placeholders, hex);
+	if (!m->placeholder && !(hex && has(c->known, hex)))
+		return hash_file(fd, name, m->hex, e);
+	memcpy(m->hex, hex, DIGEST_HEX + 1);
+	return 0;
+}
+
+static int lay_blobs(struct spool *s, const struct checked *c, struct err *e)
+{
+	_cleanup_close_ int fd = openat(s->dir, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_dir_ DIR *dir = fd < 0 ? NULL : disk_list(fd);
+	if (!dir)
+		return err_sys(e, errno, "cannot list the blobs");
+	struct dirent *de;
+	int r = 0;
+	while (!r && (de = readdir(dir))) {
+		char name[16 + DIGEST_HEX];
+		if (!digest_is_hex(de->d_name, strlen(de->d_name)))
+			continue;
+		snprintf(name, sizeof name, "blobs/sha256/%.64s", de->d_name);
+		r = lay_file(s, name, de->d_name, c, e);
+	}
+	return r;
+}
+
+int spool_layout(int layout, struct strs *known, struct strs *placeholders, struct spool *out, struct err *e)
+{
+	const struct checked c = { known, placeholders };
+	struct spool s = { .dir = openat(layout, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), .layout = true };
+	if (known->n)
+		qsort(known->v, known->n, sizeof *known->v, by_text);
+	if (placeholders->n)
+		qsort(placeholders->v, placeholders->n, sizeof *placeholders->v, by_text);
+	int r = s.dir < 0 ? err_sys(e, errno, "cannot open the layout") : lay_file(&s, "index.json", NULL, &c, e);
+	if (!r)
+		r = lay_file(&s, "oci-layout", NULL, &c, e);
+	if (!r)
+		r = lay_blobs(&s, &c, e);
+	if (r)
+		spool_free(&s);
+	else
+		*out = s;
+	return r;
+}
+
 void spool_free(struct spool *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
@@ -179,7 +286,19 @@ int spool_text(const struct spool *s, const struct member *m, struct buf *out, s
 	return r ? err_sys(e, -r, "cannot read %.200s again", m->name) : 0;
 }
 
+/* A layout's keeps its size: skopeo takes it for the blob when it is run again. */
 void spool_drop(const struct spool *s, const struct member *m)
 {
-	unlinkat(s->dir, m->file, 0);
+	if (s->layout)
+		blob_hollow(s->dir, m->file);
+	else
+		unlinkat(s->dir, m->file, 0);
+}
+
+void blob_hollow(int dir, const char *file)
+{
+	_cleanup_close_ int fd = openat(dir, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	if (fd >= 0 && !fstat(fd, &st) && st.st_size)
+		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, st.st_size);
 }

@@ -1,5 +1,5 @@
 /* The members of the outer archive, laid aside: an archive comes through a pipe and its parts in
- * any order, but the parts refer to one another.
+ * any order, but the parts refer to one another. A layout that skopeo has written is seen the same way.
  *
  * Owns the folder `members` in an import's work folder: each regular file of the archive is there under
  * a number (its name never becomes a path), with its size and SHA-256. Runs in podfs-image.
@@ -28,15 +28,16 @@ struct member {
 
 struct spool {
 	int dir;
+	bool layout; /* the folder is an OCI layout, its members have their own names */
 	struct member *v;
 	size_t n;
 };
 
 /* Reads the archive from fd to its end; it may hold max bytes. */
 int spool_read(int work, int fd, uint64_t max, struct spool *out, struct err *e);
-/* An OCI layout in a folder, as skopeo writes it, seen the same way. known: blobs whose digests have been checked already (by
- * unpacking them); the others are hashed, placeholders have the digest of their name. */
-int spool_layout(int layout, const struct strs *known, const struct strs *placeholders, struct spool *out, struct err *e);
+/* An OCI layout in a folder, as skopeo writes it. known: blobs whose digests have been checked already (by
+ * unpacking them); the others are hashed, placeholders have the digest of their name. Both lists are sorted. */
+int spool_layout(int layout, struct strs *known, struct strs *placeholders, struct spool *out, struct err *e);
 void spool_free(struct spool *s);
 
 /* NULL: not in the archive. Goes through the archive's links. */
@@ -48,5 +49,7 @@ int spool_open(const struct spool *s, const struct member *m, struct err *e); /*
 int spool_text(const struct spool *s, const struct member *m, struct buf *out, struct err *e);
 /* No longer needed: gives the disk space back. */
 void spool_drop(const struct spool *s, const struct member *m);
+/* The same of a blob in a layout that is still being written. */
+void blob_hollow(int dir, const char *file);
 
 #endif
