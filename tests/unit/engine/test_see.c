@@ -1,4 +1,5 @@
 /* What the states of containers mean for their pod: phase, wait, why. Pods made by hand, no kernel. */
+#include "runtime/base/util.h"
 #include "runtime/engine/engine.h"
 
 #include <errno.h>
@@ -137,6 +138,114 @@ static void waits_of_a_pod(void **state)
 	drop(w);
 }
 
+static struct pull pull_of(struct container *c)
+{
+	static char reference[] = "nginx:alpine";
+	c->status.state = C_WAITING;
+	strcpy(c->status.reason, "ContainerCreating");
+	return (struct pull){ .reference = reference };
+}
+
+static void back_off(struct container *c, struct pull *p)
+{
+	p->state = PULL_BACKOFF;
+	p->attempts++;
+	p->code = c->last_error = ENOENT;
+	strcpy(p->error, "no such tag");
+}
+
+static void waits_while_an_image_is_fetched(void **state)
+{
+	struct world *w = make(1);
+	struct container *c = &w->c[0];
+	struct pull p = pull_of(c);
+	c->pull = &p;
+	assert_int_equal(wait_text(w, c, WAIT_RUNNING, ""), -EAGAIN);
+	back_off(c, &p);
+	assert_int_equal(wait_text(w, c, WAIT_RUNNING, ""), -ENOENT); /* though trying goes on */
+	assert_int_equal(wait_text(w, c, WAIT_READY, ""), -ENOENT);
+	assert_int_equal(wait_text(w, c, WAIT_ENDED, ""), -EAGAIN);
+	run(c); /* of an older image */
+	assert_int_equal(wait_text(w, c, WAIT_RUNNING, ""), -ENOENT);
+	c->last_error = 0; /* asked for anew */
+	assert_int_equal(wait_text(w, c, WAIT_RUNNING, ""), -EAGAIN);
+	c->pull = NULL;
+	assert_int_equal(wait_text(w, c, WAIT_RUNNING, "running\n"), 0);
+	drop(w);
+}
+
+/* A start that never reached podfs-pod and is not tried any more. */
+static void waits_for_what_was_given_up(void **state)
+{
+	struct world *w = make(1);
+	struct container *c = &w->c[0];
+	static char words[] = "the pull of nginx was cancelled";
+	c->refusal = words;
+	c->last_error = ECANCELED;
+	assert_int_equal(wait_text(w, c, WAIT_RUNNING, ""), -ECANCELED);
+	assert_int_equal(wait_text(w, c, WAIT_ENDED, ""), -ECANCELED);
+	end(c, 3); /* the run before did end */
+	assert_int_equal(wait_text(w, c, WAIT_ENDED, "3\n"), 0);
+	drop(w);
+}
+
+static void shows(const struct pull *p, const char *want)
+{
+	struct buf out = { 0 };
+	pull_show(p, &out);
+	assert_string_equal(buf_str(&out), want);
+	buf_free(&out);
+}
+
+static void how_far_a_pull_is(void **state)
+{
+	struct pull p = { .state = PULL_FETCHING };
+	shows(&p, "beginning");
+	p.queued = true;
+	shows(&p, "waits for its turn behind other pulls");
+	p.queued = false;
+	p.bytes = 500;
+	shows(&p, "500, 0/s");
+	p = (struct pull){ .layers = 8, .layers_done = 2, .bytes = 47395635, .total = 141557760, .rate = 91331952 };
+	shows(&p, "layer 3 of 8, 45.2M of 135M (33 %), 87.1M/s");
+	p.layers_done = 8;
+	p.bytes = p.total + 1; /* the totals were a guess */
+	shows(&p, "layer 8 of 8, 135M of 135M (100 %), 87.1M/s");
+	p.bytes = p.total = UINT64_MAX;
+	shows(&p, "layer 8 of 8, 16.0E of 16.0E (100 %), 87.1M/s");
+	p.bytes = 1023999;
+	p.total = 0;
+	shows(&p, "layer 8 of 8, 1.0M, 87.1M/s");
+	p = (struct pull){ .state = PULL_BACKOFF, .attempts = 1, .error = "no such tag" };
+	shows(&p, "no such tag; tried once, next try in 0 s");
+	p.attempts = 3;
+	p.next_ns = now_real_ns() + 20200000000;
+	shows(&p, "no such tag; tried 3 times, next try in 20 s");
+}
+
+static void why_tells_of_a_pull(void **state)
+{
+	struct world *w = make(2);
+	struct pull p = pull_of(&w->c[1]);
+	struct buf out = { 0 };
+	run(&w->c[0]);
+	w->c[1].pull = &p;
+	p.bytes = 2048;
+	engine_why(&w->pod, NULL, &out);
+	assert_string_equal(buf_str(&out), "two: pulling nginx:alpine: 2.0K, 0/s");
+	buf_reset(&out);
+	back_off(&w->c[1], &p);
+	strcpy(w->c[1].status.reason, "ImagePullBackOff");
+	engine_why(&w->pod, NULL, &out);
+	assert_string_equal(buf_str(&out), "two: ImagePullBackOff: no such tag; tried once, next try in 0 s");
+	buf_reset(&out);
+	run(&w->c[1]);
+	engine_why(&w->pod, NULL, &out);
+	assert_non_null(strstr(buf_str(&out), "two: it runs (pid 0), and will be restarted with a new image: no such tag"));
+	buf_free(&out);
+	drop(w);
+}
+
 static void why_names_the_worst(void **state)
 {
 	static const struct { int first, second; const char *says; } t[] = {
@@ -202,7 +311,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(phases), cmocka_unit_test(waits_of_a_container), cmocka_unit_test(waits_of_a_pod),
-		cmocka_unit_test(why_names_the_worst), cmocka_unit_test(ring_keeps_lines),
+		cmocka_unit_test(waits_while_an_image_is_fetched), cmocka_unit_test(waits_for_what_was_given_up),
+		cmocka_unit_test(how_far_a_pull_is), cmocka_unit_test(why_tells_of_a_pull), cmocka_unit_test(why_names_the_worst), cmocka_unit_test(ring_keeps_lines),
 		cmocka_unit_test(ring_forgets_lines),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,13 +61,20 @@ static void defaults(void **state)
 	assert_int_equal(c.backoff_cap, 300000);
 	assert_int_equal(c.backoff_reset, 600000);
 	assert_int_equal(c.pull_backoff_base, 10000);
+	assert_int_equal(c.pull, PULL_IF_NOT_PRESENT);
+	assert_int_equal(c.pull_backoff_cap, 300000);
+	assert_int_equal(c.pull_stall, 60);
 	assert_int_equal(c.image_max, 64ull << 30);
+	assert_int_equal(c.image_gc_high, 85);
+	assert_int_equal(c.image_gc_low, 80);
+	assert_int_equal(config_check(&c, NULL), 0);
 }
 
 static void a_file_is_read(void **state)
 {
 	reads("# the node\n[node]\nstate = /srv/podfs ; here\nrun=/run/x\nusers = alice bob\n  carol\nmax_pods = 20\n"
 	      "restart = OnFailure\ngrace = 1m\nlog_max = 64K\nlog_files: 2\nbackoff_base = 0.1\nbackoff_cap = 2.5\n"
+	      "pull = Always\npull_backoff_cap = 0.5\npull_stall = 2m\nimage_gc_high = 60\nimage_gc_low = 0\n"
 	      "image_max = 1Gi\nsubuid = 100000:65536\ncgroup = pods.slice\n");
 	assert_string_equal(c.state, "/srv/podfs");
 	assert_string_equal(c.run, "/run/x");
@@ -79,6 +86,11 @@ static void a_file_is_read(void **state)
 	assert_int_equal(c.log_files, 2);
 	assert_int_equal(c.backoff_base, 100);
 	assert_int_equal(c.backoff_cap, 2500);
+	assert_int_equal(c.pull, PULL_ALWAYS);
+	assert_int_equal(c.pull_backoff_cap, 500);
+	assert_int_equal(c.pull_stall, 120);
+	assert_int_equal(c.image_gc_high, 60);
+	assert_int_equal(c.image_gc_low, 0);
 	assert_int_equal(c.image_max, 1 << 30);
 	assert_string_equal(c.subuid, "100000:65536");
 	assert_string_equal(c.cgroup, "pods.slice");
@@ -103,6 +115,8 @@ static void errors_name_file_and_line(void **state)
 	REFUSES("[node]\nconfig = /x\n", 2, "config names this file: it can only be an option");
 	REFUSES("[node]\nfoo\n", 2, "no `key = value`");
 	REFUSES("[node]\nrestart = always\n", 2, "restart: always is not a restart policy (Never, OnFailure, Always)");
+	REFUSES("[node]\npull = always\n", 2, "pull: always is not a pull policy (IfNotPresent, Always, Never)");
+	REFUSES("[node]\npull_stall = 0\n", 2, "pull_stall: 0 is too little");
 	REFUSES("[node]\nlog_max = 10Q\n", 2, "log_max: 10Q is not a quantity (try 256M, 1Gi, max)");
 	REFUSES("[node]\nmax_pods = 0\n", 2, "max_pods: 0 is too little");
 	REFUSES("[node]\nstate = /a\0b\n", 2, "a NUL byte");
@@ -120,6 +134,8 @@ static void bad_values_are_refused(void **state)
 		{ "grace", "-1" }, { "grace", "0.5" }, { "grace", "99999999999" }, { "log_max", "4095" }, { "log_max", "max" },
 		{ "log_max", "2G" }, { "log_files", "0" }, { "log_files", "1.5" }, { "backoff_base", "0" },
 		{ "backoff_base", "0.0" }, { "backoff_cap", "-0.1" }, { "image_max", "0" }, { "image_max", "1e9G" },
+		{ "pull", "" }, { "pull", "Sometimes" }, { "pull_stall", "86401" }, { "pull_stall", "max" }, { "pull_backoff_cap", "0" },
+		{ "image_gc_high", "0" }, { "image_gc_high", "101" }, { "image_gc_high", "85%" }, { "image_gc_low", "100" },
 	};
 	EACH(bad, i) {
 		struct err e = { 0 };
@@ -133,11 +149,23 @@ static void bad_values_are_refused(void **state)
 	assert_int_equal(config_set(&c, "", "1", NULL), -ENOENT);
 }
 
+/* Whatever order they are read in. */
+static void keys_that_contradict_each_other(void **state)
+{
+	struct err e = { 0 };
+	reads("[node]\nimage_gc_low = 90\nimage_gc_high = 95\n");
+	assert_int_equal(config_check(&c, &e), 0);
+	reads("[node]\nimage_gc_high = 90\n");
+	assert_int_equal(config_check(&c, &e), -EINVAL);
+	assert_string_equal(e.text, "image_gc_low: 90 is not below image_gc_high, which is 90");
+}
+
 static void what_is_shown_can_be_read(void **state)
 {
 	_cleanup_buf_ struct buf first = { 0 }, again = { 0 };
 	static const char *const set[][2] = {
 		{ "backoff_base", "0.125" }, { "backoff_cap", "1h" }, { "users", "a b" }, { "restart", "Always" }, { "log_max", "1M" },
+		{ "pull", "Never" },
 	};
 	EACH(set, i)
 		assert_int_equal(config_set(&c, set[i][0], set[i][1], NULL), 0);
@@ -204,6 +232,7 @@ int main(void)
 		TEST(empty_files_are_fine),
 		TEST(errors_name_file_and_line),
 		TEST(bad_values_are_refused),
+		TEST(keys_that_contradict_each_other),
 		TEST(what_is_shown_can_be_read),
 		TEST(long_values_are_whole),
 		TEST(a_file_that_cannot_be_read),

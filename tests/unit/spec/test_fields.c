@@ -70,6 +70,9 @@ static const struct {
 	{ SPEC_POD, "memory.max", "256M\n", "268435456\n" },
 	{ SPEC_POD, "cpu.max", "0.5\n", "50000 100000\n" },
 	{ SPEC_CONTAINER, "image", " nginx:alpine\n", "nginx:alpine\n" },
+	{ SPEC_CONTAINER, "pull", " Always\n", "Always\n" },
+	{ SPEC_CONTAINER, "pull", "Never", "Never\n" },
+	{ SPEC_CONTAINER, "pull", "IfNotPresent", "IfNotPresent\n" },
 	{ SPEC_CONTAINER, "command", "sh -c \"echo 'x y'\"\n", "sh -c 'echo '\\''x y'\\'''\n" },
 	{ SPEC_CONTAINER, "command", "[]", "[]\n" },
 	{ SPEC_CONTAINER, "args", "[\"-g\", \"daemon off;\"]\n", "-g 'daemon off;'\n" },
@@ -106,6 +109,8 @@ static const struct {
 	{ SPEC_POD, "grace", "99999999999999999999999", -ERANGE },
 	{ SPEC_POD, "restart", "always", -EINVAL },
 	{ SPEC_POD, "restart", "Always Never", -EINVAL },
+	{ SPEC_CONTAINER, "pull", "always", -EINVAL },
+	{ SPEC_CONTAINER, "pull", "Always Never", -EINVAL },
 	{ SPEC_POD, "share", "pid", -EINVAL },
 	{ SPEC_POD, "share", "ipc net", -EINVAL },
 	{ SPEC_POD, "share", "ipc net uts user", -EINVAL },
@@ -196,6 +201,7 @@ static void defaults(void **state)
 		{ SPEC_POD, "hostname", "web\n" }, { SPEC_POD, "grace", "30\n" }, { SPEC_POD, "restart", "Never\n" },
 		{ SPEC_POD, "share", "ipc net uts\n" }, { SPEC_POD, "labels", "" }, { SPEC_POD, "annotations", "" },
 		{ SPEC_CONTAINER, "image", "" }, { SPEC_CONTAINER, "command", "" }, { SPEC_CONTAINER, "args", "" },
+		{ SPEC_CONTAINER, "pull", "IfNotPresent\n" },
 		{ SPEC_CONTAINER, "env", "" }, { SPEC_CONTAINER, "workdir", "" }, { SPEC_CONTAINER, "user", "" },
 		{ SPEC_POD, "memory.max", "max\n" }, { SPEC_CONTAINER, "memory.high", "max\n" },
 		{ SPEC_POD, "cpu.max", "max 100000\n" }, { SPEC_CONTAINER, "cpu.weight", "100\n" },
@@ -221,13 +227,19 @@ static void defaults(void **state)
 
 static void defaults_are_the_nodes(void **state)
 {
-	spec_defaults = (struct spec_defaults){ .grace = 7, .restart = RESTART_ALWAYS };
+	spec_defaults = (struct spec_defaults){ .grace = 7, .restart = RESTART_ALWAYS, .pull = PULL_ALWAYS };
 	struct pod_spec *fresh = pod_spec_new();
 	assert_int_equal(fresh->grace, 7);
 	assert_int_equal(fresh->restart, RESTART_ALWAYS);
 	pod_spec_free(fresh);
 	assert_int_equal(set(SPEC_POD, "grace", "", NULL), 0);
 	assert_int_equal(pod->grace, 7);
+	/* The policy follows the node as long as the container has none of its own. */
+	assert_int_equal(container_pull_policy(container), PULL_ALWAYS);
+	assert_false(is_set(SPEC_CONTAINER, "pull"));
+	assert_int_equal(set(SPEC_CONTAINER, "pull", "IfNotPresent", NULL), 0);
+	assert_int_equal(container_pull_policy(container), PULL_IF_NOT_PRESENT);
+	assert_true(is_set(SPEC_CONTAINER, "pull"));
 	spec_defaults = (struct spec_defaults){ .grace = 30, .restart = RESTART_NEVER };
 }
 

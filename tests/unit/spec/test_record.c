@@ -80,7 +80,7 @@ static void every_setting(void **state)
 		{ "labels", "a=b\nc=d" }, { "annotations", "x.y/z= ; a # b\\" }, { "image", "nginx:alpine" },
 		{ "command", "sh -c 'a; b' ';' '' '\n'" }, { "args", "[]" }, { "env", "A= x \nB=;\nC=\\n\nD=\t" }, { "workdir", "/ ;/x " },
 		{ "user", "0:0" }, { "memory.max", "1G" }, { "memory.high", "max" }, { "cpu.max", "0.5" }, { "cpu.weight", "1" },
-		{ "pids.max", "9" },
+		{ "pids.max", "9" }, { "pull", "Always" },
 	};
 	struct pod_spec *p = example();
 	struct container_spec *a = add(p, N63, 5), *b = add(p, "b", 6);
@@ -91,6 +91,7 @@ static void every_setting(void **state)
 			set_str(p, a, all[i][0], all[i][1]);
 	}
 	set_str(p, b, "image", "busybox");
+	b->start_pending = true;
 	p = again(p);
 	a = p->containers[0];
 	assert_string_equal(a->name, N63);
@@ -110,6 +111,10 @@ static void every_setting(void **state)
 	assert_int_equal(p->limits.memory_high, LIMIT_MAX);
 	assert_true(p->share_pid);
 	assert_false(p->containers[1]->has_args);
+	assert_true(a->has_pull && a->pull == PULL_ALWAYS);
+	assert_false(p->containers[1]->has_pull);
+	assert_false(a->start_pending);
+	assert_true(p->containers[1]->start_pending);
 	pod_spec_free(p);
 }
 
@@ -186,6 +191,9 @@ static void bad_records_are_named(void **state)
 		{ POD "[container]\nname = a\nserial = 1\n[container]\nname = a\n", "pod.ini:13: container a is there twice" },
 		{ POD "[container]\nname = a\nhostname = x\n", "pod.ini:11: unknown key hostname" },
 		{ POD "[container]\nname = a\nserial = 1\n[pod]\ngrace = 1\n", "pod.ini:13: first [pod]" },
+		{ "[pod]\nstart = pending\n", "pod.ini:2: unknown key start" },
+		{ POD "[container]\nname = a\nserial = 1\nstart = soon\n", "pod.ini:12: start: soon is not pending" },
+		{ POD "[container]\nname = a\nserial = 1\npull = soon\n", "pod.ini:12: pull: soon is not a pull policy" },
 		{ "[pod]\nfoo\n", "pod.ini:2: no `key = value`" },
 	};
 	EACH(bad, i) {
