@@ -85,6 +85,9 @@ static int take_entry(struct spool *s, struct tar *t, const struct tar_entry *te
 		return r;
 	if (is_link && (r = link_target(te, name, link, e)))
 		return r;
+	s->names += strlen(name) + (is_link ? strlen(link) : 0);
+	if (s->names > SPOOL_NAMES_MAX)
+		return err_set(e, E2BIG, "more than %d bytes of names in the archive", SPOOL_NAMES_MAX);
 	struct member *m = NULL;
 	r = add(s, &m, e);
 	if (r)

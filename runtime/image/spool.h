@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define SPOOL_MEMBERS_MAX 10000
+#define SPOOL_NAMES_MAX (4 * 1024 * 1024) /* bytes of names and links */
 
 struct member {
 	char *name;
@@ -30,7 +31,7 @@ struct spool {
 	int dir;
 	bool layout; /* the folder is an OCI layout, its members have their own names */
 	struct member *v;
-	size_t n;
+	size_t n, names; /* names: bytes of names and links */
 };
 
 /* Reads the archive from fd to its end; it may hold max bytes. */
