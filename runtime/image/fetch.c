@@ -20,6 +20,7 @@
 #define ARGS_MAX 24
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define DOCKER "docker://"
+#define STORAGE "containers-storage:"
 
 struct args {
 	const char *v[ARGS_MAX];
@@ -151,14 +152,16 @@ static void add_common(struct args *a)
 }
 
 /* The manifest stays what it is, byte for byte, so that its digest and the config's are those of the registry; so do layers that are
- * not compressed. Signatures are checked, but a layout has no place for them. */
+ * not compressed. (Storage keeps layers as folders: it no longer has what its manifests speak of.) Signatures are checked, but
+ * a layout has no place for them. */
 int fetch_copy(int work, const char *source, bool plain, struct fetch *out, struct err *e)
 {
 	struct args a = { 0 };
 	add_common(&a);
 	add(&a, "copy");
 	add(&a, "-q");
-	add(&a, "--preserve-digests");
+	if (strncmp(source, STORAGE, strlen(STORAGE)))
+		add(&a, "--preserve-digests");
 	add(&a, "--remove-signatures");
 	add(&a, "--dest-oci-accept-uncompressed-layers");
 	if (plain)
