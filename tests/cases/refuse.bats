@@ -81,10 +81,14 @@ said() { tail -n 1 "$2" | grep -qiE -- "$1" || { echo "the last line of $2 is:";
 	done
 }
 
-@test "an image that is not there" {
-	mkdir "$P/web"
+@test "an image that is not there, and may not be fetched" {
+	mkdir "$P/web" "$P/web/containers/web"
+	refused 'nvalid argument' "$P/web/containers/web/pull" never
+	said 'IfNotPresent, Always, Never' "$P/web/containers/web/error"
+	echo Never >"$P/web/containers/web/pull"
 	refused 'No such file' "$P/web/image" nosuch:1
-	said 'nosuch:1' "$P/web/containers/web/error" || said 'nosuch:1' "$P/web/error"
+	said 'nosuch:1.*ErrImageNeverPull' "$P/web/containers/web/error"
+	is '' "$P/web/image"
 	refused 'nvalid argument' "$P/web/image" 'UPPER/case::'
 	fails 'Invalid argument' cp "$IMAGES/busybox.tar" "$P/.node/images/Not:a:ref"
 }
