@@ -58,6 +58,7 @@ void image_names_begin(struct image_names *it, const struct engine *en)
 {
 	it->en = en;
 	it->next = 0;
+	it->pull = NULL;
 	it->next_pull = engine_pulls(en);
 }
 
@@ -74,11 +75,10 @@ bool image_names_next(struct image_names *it)
 		put_names(it, im->written, im->canonical);
 		return true;
 	}
-	while (it->next_pull && images_find(it->en->images, it->next_pull->canonical))
-		it->next_pull = it->next_pull->next;
-	if (!it->next_pull)
+	it->pull = it->next_pull;
+	if (!it->pull)
 		return false;
-	put_names(it, it->next_pull->reference, it->next_pull->canonical);
-	it->next_pull = it->next_pull->next;
+	put_names(it, it->pull->reference, it->pull->canonical);
+	it->next_pull = it->pull->next;
 	return true;
 }

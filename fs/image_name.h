@@ -21,12 +21,13 @@ void image_reference_of(const char *path, char out[IMAGE_PATH_MAX]);
 const struct image *image_at(const struct engine *en, const char *path);
 const struct pull *image_pull_at(const struct engine *en, const char *path);
 
-/* All of them; a pull of an image that is on the node is not told again. */
+/* All of them, images first. An image that is fetched anew comes twice, maybe in two spellings. */
 struct image_names {
 	const struct engine *en;
 	size_t next;
 	const struct pull *next_pull;
 	/* the one under way */
+	const struct pull *pull; /* NULL: an image */
 	char written[IMAGE_PATH_MAX], canonical[IMAGE_PATH_MAX]; /* "": makes no path */
 };
 void image_names_begin(struct image_names *it, const struct engine *en);

@@ -219,7 +219,8 @@ void image_list(const struct node *dir, entry_fn *fn, void *arg)
 	struct image_names it;
 	image_names_begin(&it, dir->fs->en);
 	while (image_names_next(&it))
-		list_path(&l, it.written, false);
+		if (!it.pull || !images_find(it.en->images, it.pull->canonical))
+			list_path(&l, it.written, false);
 	for (size_t i = 0; p && i < p->folders.n; i++)
 		list_path(&l, p->folders.v[i], true);
 	strs_free(&l.folders);

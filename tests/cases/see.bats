@@ -5,13 +5,13 @@ load lib
 @test "the files of a pod and of the node are there" {
 	run_pod web "$forever"
 	local f
-	for f in status describe pod.yaml why events error wait/running wait/ready wait/ended ip hostname ctl image command \
+	for f in status describe pod.yaml why events error wait/running wait/ready wait/ended ip hostname ctl image pull command \
 		memory.max memory.high cpu.max cpu.weight pids.max memory.current memory.peak memory.events cpu.stat pids.current \
 		labels annotations grace restart share ns/ipc ns/net ns/uts containers/web logs/web exec/web \
-		containers/web/{image,command,args,env,workdir,user,ctl,state,pid,exitcode,restarts,root,wait/ended}; do
+		containers/web/{image,pull,command,args,env,workdir,user,ctl,state,pid,exitcode,restarts,root,wait/ended}; do
 		[ -e "$P/web/$f" ] || [ -L "$P/web/$f" ] || { echo "no $f"; return 1; }
 	done
-	for f in help version config pods wide top events error leaving leaks images; do
+	for f in help version config pods wide top events error leaving leaks images pull df; do
 		[ -e "$P/.node/$f" ] || { echo "no .node/$f"; return 1; }
 	done
 	# what belongs to a later time is absent, not a stub
@@ -135,6 +135,152 @@ load lib
 	[ "$(get '{.spec.restartPolicy}')" = Never ]
 	[ "$(get '{.status.containerStatuses[0].state.running.startedAt}')" != '' ]
 	[ "$(get '{.status.podIP}')" = 127.0.0.1 ]
+}
+
+@test "ls -l of an image: its bytes and its last use; its text ends where it ends" {
+	import busybox
+	local f=$P/.node/images/busybox t=$T/text before
+	[ "$(stat -c %s "$f")" = "$(sed -n 's/^Size: *//p' "$f")" ]
+	[ "$(stat -c %s "$f")" -gt 1000000 ]
+	cat "$f" >"$t"
+	tail -n 2 "$f" | cmp - <(tail -n 2 "$t")
+	head -n 1 "$f" | cmp - <(head -n 1 "$t")
+	cp "$f" "$T/copy"
+	cmp "$T/copy" "$t"
+	grep -q '^Layers: ' "$f"
+	before=$(stat -c %.Y "$f")
+	run_pod web 'true'
+	is 0 "$P/web/wait/ended"
+	awk -v a="$before" -v b="$(stat -c %.Y "$f")" 'BEGIN { exit !(b > a) }'
+	[ "$(stat -c %.X "$f")" = "$(stat -c %.Y "$f")" ]
+}
+
+@test ".node/pull takes all lines of a write or none" {
+	local f=$P/.node/pull
+	is '' "$f"
+	refused 'Invalid argument' "$f" ''
+	refused 'Invalid argument' "$f" 'NO SUCH NAME'
+	grep -q 'NO SUCH NAME' "$P/.node/error"
+	refused 'Invalid argument' "$f" 'oci:/srv/../x'
+	refused 'Invalid argument' "$f" "$(printf 'a%.0s' {1..300})"
+	printf 'localhost:1/a\nNO SUCH NAME\n' >"$T/list"
+	fails 'Invalid argument' cp "$T/list" "$f"
+	is '' "$f"
+	fails 'Invalid argument' dd if=/dev/zero of="$f" bs=10 count=1 conv=notrunc
+	fails 'too long' dd if=<(yes localhost:1/a | head -c 80000) of="$f" bs=80000 iflag=fullblock conv=notrunc
+	is '' "$f"
+	: >"$f"
+	# blank lines are none, blanks around a reference are not part of it; an unfinished line counts
+	printf '\n  localhost:1/a \n\nlocalhost:1/b' | cat >"$f"
+	has '^REFERENCE +STATE +LAYER +BYTES +% +RATE +TIME +FOR$' "$f"
+	has '^localhost:1/a +(Pulling|BackOff) .* node' "$f"
+	has '^localhost:1/b +(Pulling|BackOff) .* node' "$f"
+	[ "$(wc -l <"$f")" -eq 3 ]
+	# who keeps it open sees what holds when he comes back to the start
+	exec 7<"$f"
+	grep -q localhost:1/a <&7
+	rm "$P/.node/images/localhost:1/a" "$P/.node/images/localhost:1/b"
+	is '' "$f"
+	python3 -c 'import os, sys; sys.exit(os.pread(7, 100, 0) != b"")'
+	exec 7<&-
+}
+
+# seq writes whole blocks, which end anywhere.
+@test ".node/pull: a long list, cut anywhere" {
+	seq -f 'localhost:1/n%g' 300 >"$T/list"
+	[ "$(head -c 4096 "$T/list" | tail -c 1)" != "" ]
+	seq -f 'localhost:1/n%g' 300 >"$P/.node/pull"
+	awk 'NR > 1 { print $1 }' "$P/.node/pull" | sort | cmp - <(sort "$T/list")
+	[ "$(ls "$P/.node/images/localhost:1" | wc -l)" -eq 300 ]
+	find "$P/.node/images/localhost:1" -type f -delete
+	is '' "$P/.node/pull"
+	# the last block ends inside a name, and the list without a newline
+	{ echo localhost:1/a; yes '' | head -n 1001; printf 'localhost'; } >"$T/list"
+	[ "$(wc -c <"$T/list")" -eq 1024 ]
+	cat "$T/list" >"$P/.node/pull"
+	has '^localhost ' "$P/.node/pull"
+	rm "$P/.node/images/localhost:latest" "$P/.node/images/localhost:1/a"
+}
+
+@test "images from the host stand below images/ by their transport" {
+	local i=$P/.node/images a=$T/with/b.tar
+	mkdir -p "$T/with"
+	cp "$IMAGES/busybox.tar" "$a"
+	echo "oci-archive:$a" >"$P/.node/pull"
+	within 20 nothing_pulled
+	[ -f "$i/oci-archive:$a" ]
+	[ -d "$i/oci-archive:" ]
+	[ "$(ls "$i/oci-archive:$T/with")" = b.tar ]
+	has "^Image: +oci-archive:$a\$" "$i/oci-archive:$a"
+	[ "$(find "$i" -type f)" = "$i/oci-archive:$a" ]
+	mkdir "$P/web"
+	echo true >"$P/web/command"
+	echo "oci-archive:/$a" >"$P/web/image"
+	is 0 "$P/web/wait/ended"
+	fails 'busy' rm "$i/oci-archive:$a"
+	rmdir "$P/web"
+	within 5 none_leaving
+	# not what cp is for
+	fails 'Invalid argument' cp "$a" "$i/oci-archive:$a.2"
+	fails 'Invalid argument' mkdir -p "$i/oci:/srv"
+	rm "$i/oci-archive:$a"
+	[ -z "$(ls "$i")" ]
+	# docker:// says nothing
+	import busybox
+	grep -q '^Name: *docker.io/library/busybox:latest$' "$i/docker://busybox"
+	rm "$i/docker://docker.io/library/busybox"
+	[ -z "$(ls "$i")" ]
+}
+nothing_pulled() { [ -z "$(cat "$P/.node/pull")" ]; }
+
+@test "the pull policy is a file of pod and container" {
+	mkdir "$P/web"
+	import busybox
+	echo Always >"$P/web/pull"
+	is Always "$P/web/pull"
+	is Always "$P/web/containers/web/pull"
+	refused 'Invalid argument' "$P/web/containers/web/pull" sometimes
+	grep -q sometimes "$P/web/containers/web/error"
+	is Always "$P/web/pull"
+	: >"$P/web/containers/web/pull"
+	is IfNotPresent "$P/web/pull"
+	echo Never >"$P/web/pull"
+	has '^ +Pull Policy: +Never$' "$P/web/describe"
+	has '^ +imagePullPolicy: Never$' "$P/web/pod.yaml"
+	refused 'No such file' "$P/web/image" localhost:1/none
+	grep -q 'Never' "$P/web/error"
+	is '' "$P/web/image"
+	echo true >"$P/web/command"
+	echo busybox >"$P/web/image"
+	is 0 "$P/web/wait/ended"
+	unmount_podfs
+	mount_podfs
+	is Never "$P/web/pull"
+}
+
+@test "a pull that fails: the words of kubelet, in every text" {
+	mkdir "$P/web" "$P/web/containers/a"
+	echo localhost:1/none >"$P/web/containers/a/image"
+	fails 'refused' timeout 20 cat "$P/web/wait/running"
+	has '^web +0/1 +(ErrImagePull|ImagePullBackOff) +0 ' "$P/.node/pods"
+	has '^waiting (ErrImagePull|ImagePullBackOff): localhost:1/none: .*refused.*next try in' "$P/web/containers/a/state"
+	has '^localhost:1/none +BackOff .* web/a: .*refused.*next try in' "$P/.node/pull"
+	has '^a: (ErrImagePull|ImagePullBackOff): .*refused' "$P/web/why"
+	[ "$(wc -l <"$P/web/why")" -eq 1 ]
+	has '^ +Reason: +(ErrImagePull|ImagePullBackOff)$' "$P/web/describe"
+	has '^ +Pull: +next try in [0-9]+ s$' "$P/web/describe"
+	has '^For: +web/a$' "$P/.node/images/localhost:1/none"
+	is Pending "$P/web/status"
+	if "$BATS_TEST_DIRNAME/../kubectl" <"$P/web/pod.yaml"; then
+		kubectl label --local -f - x=y -o 'jsonpath={.status.containerStatuses[0].state.waiting.reason}' \
+			<"$P/web/pod.yaml" | grep -qE '^(ErrImagePull|ImagePullBackOff)$'
+	else
+		[ $? -eq 77 ]
+	fi
+	rm "$P/.node/images/localhost:1/none"
+	is '' "$P/.node/pull"
+	fails 'canceled' timeout 5 cat "$P/web/wait/running"
+	[ -z "$(ls "$P/.node/images")" ]
 }
 
 @test "settings read as they were written" {

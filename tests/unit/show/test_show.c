@@ -369,13 +369,11 @@ static void image_by_path(void **state)
 	struct image_names it;
 	image_names_begin(&it, &n.en);
 	assert_true(image_names_next(&it));
+	assert_null(it.pull);
 	assert_string_equal(it.written, "oci:/srv/x");
 	assert_true(image_names_next(&it));
+	assert_ptr_equal(it.pull, &p);
 	assert_string_equal(it.canonical, "oci:/srv/y");
-	assert_false(image_names_next(&it));
-	p.canonical = i.canonical; /* is there, and fetched anew: told once */
-	image_names_begin(&it, &n.en);
-	assert_true(image_names_next(&it));
 	assert_false(image_names_next(&it));
 }
 
