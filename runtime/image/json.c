@@ -46,7 +46,8 @@ static int load(const char *text, size_t len, json_type type, json_t **out, stru
 	if (r)
 		return r;
 	json_error_t je;
-	json_t *j = json_loadb(text, len, 0, &je);
+	/* Of a key that comes twice two readers may see two images. */
+	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);
 	if (!j)
 		return err_set(e, EINVAL, "bad JSON: line %d: %s", je.line, je.text);
 	if (json_typeof(j) != type) {

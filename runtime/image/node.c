@@ -120,6 +120,9 @@ static int write_data(int fd, struct tar *t, const struct tar_entry *te, struct 
 	uint64_t off, end = 0;
 	int r;
 	while ((r = tar_data(t, &p, &len, &off, e)) > 0) {
+		/* libarchive takes maps of holes as they come. */
+		if (off < end || off + len > te->size)
+			return err_set(e, EINVAL, "its parts overlap, or lie beyond its end");
 		if (off != end && lseek(fd, (off_t)off, SEEK_SET) < 0)
 			return err_sys(e, errno, "cannot write");
 		r = write_all(fd, p, len);

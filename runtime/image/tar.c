@@ -127,6 +127,9 @@ static int open_archive(struct tar *t)
 		inflate_failed(t);
 		return -t->err.code;
 	}
+	/* It would undo one compression after the other, and nobody would count what goes from one to the next. The last is none. */
+	if (archive_filter_count(t->inflate) > 2)
+		return err_set(&t->err, EINVAL, "compressed more than once");
 	/* The raw format is one entry that holds everything; an empty file holds none. */
 	struct archive_entry *all;
 	int r = archive_read_next_header(t->inflate, &all);
@@ -222,7 +225,8 @@ int tar_next(struct tar *t, struct tar_entry *out, struct err *e)
 	int r = archive_read_next_header(t->entries, &t->entry);
 	if (r == ARCHIVE_EOF)
 		return 0;
-	if (!GOOD(r)) {
+	/* EILSEQ is about characters; any other warning is about a header that it left out. */
+	if (!GOOD(r) || (r == ARCHIVE_WARN && archive_errno(t->entries) != EILSEQ)) {
 		entries_failed(t);
 		return report(t, e);
 	}

@@ -1,0 +1,252 @@
+# Archives that attack whoever unpacks them: tests/images/hostile makes them and says how each is refused.
+# Each is imported into a store that has a good image, among files that an escape would change.
+# PODFS_IMAGE: the program. Needs root.
+
+images=$BATS_TEST_DIRNAME/../../images
+hostile=$images/hostile
+memory=65536 # KiB of any process of an import
+max=1073741824
+
+setup_file() {
+	[ "$(id -u)" = 0 ] || skip 'needs root'
+	"$images/build" > /dev/null
+}
+
+setup() {
+	outside=$BATS_TEST_TMPDIR/outside
+	state=$outside/state
+	store=$state/images
+	archive=$BATS_TEST_TMPDIR/archive
+	merged=$BATS_TEST_TMPDIR/merged
+	mkdir -p "$state" "$outside/dir" "$merged"
+	echo kept > "$outside/kept"
+	echo kept > "$outside/dir/suid"
+	chmod 4755 "$outside/dir/suid"
+	import good "${PODFS_TEST_CACHE:-/var/cache/podfs-tests}/busybox.tar" "$max" > /dev/null
+	good=$(ls "$store/layers" "$store/refs")
+	before=$(everything)
+}
+
+teardown() {
+	cd /
+	! mountpoint -q "$merged" || umount "$merged"
+}
+
+# import REF FILE MAX: the verdict; peak memory is left in $BATS_TEST_TMPDIR/peak.
+import() {
+	timeout 120 time -qf %M -o "$BATS_TEST_TMPDIR/peak" "$PODFS_IMAGE" import "$state" "$1" "$3" 3>&1 1>&2 < "$2" | tail -n 1
+}
+
+# What a change of anything would show in. Of folders the store's have other times afterwards.
+everything() {
+	find "$outside" -type d -printf '%P %i %m %U:%G\n' -o -printf '%P %y %i %m %U:%G %n %s %C@ %l\n' | sort
+}
+
+nothing_outside() {
+	local d
+	for d in / /tmp /etc "$BATS_TEST_TMPDIR" "$store"; do
+		[ ! -e "$d/podfs-hostile" ]
+	done
+}
+
+# Memory was flat. Sanitizers take some of their own.
+peak() {
+	[ -n "${PODFS_SANITIZED:-}" ] || [ "$(tail -n 1 "$BATS_TEST_TMPDIR/peak")" -le "$memory" ]
+}
+
+# nothing_changed: as if the import had never been
+nothing_changed() {
+	nothing_outside
+	diff <(echo "$before") <(everything)
+}
+
+# refused NAME MAX ERRNO WORDS
+refused() {
+	local said
+	"$hostile" "$1" > "$archive"
+	said=$(import h "$archive" "$2")
+	echo "$1: $said ($(cat "$BATS_TEST_TMPDIR/peak") KiB)"
+	[[ $said == "$3 "*"$4"* ]]
+	nothing_changed
+}
+
+# all_refused GROUP
+all_refused() {
+	local name limit code words n=0
+	while read -r name limit code words; do
+		refused "$name" "$limit" "$code" "$words"
+		peak
+		n=$((n + 1))
+	done < <("$hostile" -l "$1")
+	[ "$n" -gt 5 ]
+}
+
+# taken NAME [MAX]: is imported as `h`; the current folder is its top layer.
+taken() {
+	"$hostile" "$1" > "$archive"
+	run import h "$archive" "${2:-$max}"
+	echo "$1: $output"
+	[ "$output" = 0 ]
+	nothing_outside
+	peak
+	cd "$store/layers/$(layers | tail -n 1)"
+}
+
+layers() {
+	sed -n 's/^layer = //p' "$store/refs/$(printf docker.io/library/h:latest | sha256sum | cut -c1-64).ini"
+}
+
+# removed: nothing of `h` stays.
+removed() {
+	cd /
+	[ "$("$PODFS_IMAGE" remove "$state" h 3>&1 1>&2)" = 0 ]
+	[ "$(ls "$store/layers" "$store/refs")" = "$good" ]
+	nothing_changed
+}
+
+@test 'names: absolute, .. in all forms, 5,000 characters, 100,000 folders, the root as something else, whiteouts' {
+	all_refused names
+}
+
+@test 'links: through symbolic and hard ones, cycles, of other layers' {
+	all_refused links
+}
+
+@test 'inodes: forged whiteouts, orders to overlayfs, owners and attributes that cannot be' {
+	all_refused inodes
+}
+
+@test 'headers: sizes that lie, 100 MB of PAX and of GNU names, headers upon headers' {
+	all_refused headers
+}
+
+@test 'maps of holes that lie' {
+	all_refused sparse
+}
+
+@test 'compressed: damaged, bombs, one compression in another, millions of entries' {
+	all_refused compressed
+}
+
+@test 'JSON: 100 MB, 10,000 levels, a million values, keys twice, NUL, no UTF-8' {
+	all_refused json
+}
+
+@test 'manifests: 10,000 layers, digests and sizes that do not fit, loops' {
+	all_refused manifests
+}
+
+@test 'the outer archive' {
+	all_refused outer
+}
+
+@test 'every group of the table is tried' {
+	[ "$("$hostile" -l | paste -sd' ')" = 'compressed headers inodes json links manifests names outer sparse' ]
+}
+
+@test 'cut off anywhere: gzip, zstd, tar' {
+	local filter whole n said
+	for filter in 'gzip -1c' 'zstd -1qc' cat; do
+		whole=$("$hostile" -c "$filter" 100000 | tar -xO --wildcards 'blobs/sha256/*' | wc -c)
+		for n in 1 9 17 18 511 513 1000 1537 5000 10000 15000 $((20000 - RANDOM % 1000)); do
+			[ "$n" -lt "$whole" ]
+			"$hostile" -c "$filter" "$n" > "$archive"
+			said=$(import h "$archive" "$max")
+			echo "$filter $n: $said"
+			[[ $said == 22\ * || $said == 74\ * ]]
+			nothing_changed
+		done
+	done
+}
+
+@test 'a later layer through the links of an earlier one' {
+	taken through-lower-links
+	mount -t overlay -o "ro,lowerdir=$(layers | tac | sed "s|^|$store/layers/|" | paste -sd:)" overlay "$merged"
+	cd "$merged"
+	[ "$(stat -c %F dir etc up lib)" = "$(printf 'directory\n%.0s' 1 2 3 4)" ]
+	[ "$(cat dir/podfs-hostile etc/podfs-hostile up/podfs-hostile lib/new)" = xxxx ]
+	[ ! -e usr ]
+	cd /
+	umount "$merged"
+	removed
+}
+
+@test 'of two entries of one name the later counts, and neither writes through the other' {
+	taken replaced
+	[ "$(cat suid second)" = beforeafter ]
+	[ "$(stat -c '%a %h' suid second d)" = $'4755 2\n644 1\n4755 2' ]
+	[ "$(cat real/in link/in a null w h2)" = reallinkagainfilewh ]
+	[ "$(stat -c %F link null)" = $'directory\nregular file' ]
+	[ "$(stat -c %h h h2)" = $'2\n2' ]
+	cd /
+	removed
+}
+
+@test 'folders 300 deep, and deeper than any path is long' {
+	taken deep
+	[ "$(find . -name f -printf %d)" = 301 ]
+	removed
+	taken very-deep
+	[ "$(find . -type d -printf '%d\n' | sort -n | tail -n 1)" = 6000 ]
+	removed
+}
+
+@test 'opaque said twice' {
+	taken opaque-twice
+	[ "$(ls -A d)" = above ]
+	grep -qa 'trusted.overlay.opaque=y' <(tar --xattrs --xattrs-include='*' -cf - d)
+	removed
+}
+
+@test "overlayfs' attributes for users are left out, and the store's own" {
+	taken user-overlay
+	[ "$(tar --xattrs --xattrs-include='*' -cf - d | grep -caE 'overlay|podfs')" = 0 ]
+	removed
+}
+
+@test 'set-id bits stay; a capability of another user namespace stays that' {
+	taken capability-other
+	[ "$(stat -c %a f)" = 6755 ]
+	tar --xattrs --xattrs-include='*' -cf - f | grep -qa "security.capability=$(printf '\1')"
+	removed
+}
+
+@test 'the last owner there is, times that no clock has, no byte at all' {
+	taken owner-last
+	[ "$(stat -c %u:%g f)" = 4294967294:4294967294 ]
+	removed
+	taken times
+	[ "$(ls | wc -l)" = 6 ]
+	removed
+	taken no-byte
+	[ -z "$(ls -A)" ]
+	removed
+}
+
+@test 'what stands behind the compressed bytes, or behind the archive' {
+	taken gzip-garbage
+	[ "$(cat ok)" = fine ]
+	removed
+	taken zeros-behind
+	[ "$(cat ok)" = fine ]
+	removed
+}
+
+@test 'maps of holes that say too little: holes, and no more' {
+	local name
+	for name in gnu-beyond gnu-more-than-there pax01-odd; do
+		taken "$name"
+		[ "$(ls)" = sparse ]
+		[ "$(stat -c %s sparse)" -le 2097152 ]
+		[ "$(stat -c %b sparse)" -le 64 ]
+		removed
+	done
+}
+
+@test 'a hole of nine exabytes takes no room, or no such file can be' {
+	"$hostile" exabyte > "$archive"
+	run import h "$archive" "$max"
+	[ "$output" = 0 ] || [[ $output == '22 '*'cannot write'* || $output == '27 '*'cannot write'* ]]
+	[ "$(du -s "$store" | cut -f1)" -lt 100000 ]
+	[ "$output" != 0 ] || removed
+}
