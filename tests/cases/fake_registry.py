@@ -2,7 +2,7 @@
 
 DIR/images/NAME   an OCI layout: what /v2/NAME/ serves; a tag is the org.opencontainers.image.ref.name of its index
 DIR/rules         read anew for each request. A line `PATTERN ACTION [VALUE]`; all that match `METHOD PATH` hold
-DIR/requests      written: METHOD PATH, a line a request, when it has come
+DIR/requests      written: SECONDS METHOD PATH, a line a request, when it has come
 DIR/port          written: where it listens (127.0.0.1, plain HTTP)
 
 Actions: status CODE, drop (closes without a word), rate BYTES a second, stall BYTES (so many, the rest once the rules have
@@ -80,7 +80,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         request = f"{self.command} {self.path}"
         with requests_lock, open(os.path.join(top, "requests"), "a") as f:
-            f.write(request + "\n")
+            f.write(f"{time.monotonic():.3f} {request}\n")
         self.text = rules_text()
         self.rules = rules_for(self.text, request)
         if "drop" in self.rules:

@@ -38,9 +38,17 @@ options() { echo "state=$T/state,run=$T/run,cgroup=$CG${1:+,$1}"; }
 
 mount_podfs() { timeout 30 "$podfs" -o "$(options "${1:-}")" "$P"; }
 
-# The processes of this instance: keeper, server, podfs-pod. Containers are their children.
+# The processes of this instance: keeper, server, podfs-pod, podfs-image, skopeo. Containers are their children.
 # The name is given on stdin, or grep would find itself.
-instance_pids() { grep -lF -f - /proc/[0-9]*/cmdline <<<"$T/" 2>/dev/null | cut -d/ -f3; }
+instance_pids() {
+	grep -lF -f - /proc/[0-9]*/cmdline <<<"$T/" 2>/dev/null | cut -d/ -f3
+	skopeo_pids
+}
+# It is told nothing of the instance but its environment (ASAN_OPTIONS, at least).
+skopeo_pids() {
+	local p
+	for p in $(pgrep -x skopeo); do ! grep -qF "$T/" "/proc/$p/environ" 2>/dev/null || echo "$p"; done
+}
 keeper_pid() { sed 's/ .*//;q' "$T/state/lock"; }
 server_pid() { pgrep -P "$(keeper_pid)" -x podfs-server; }
 mounted() { grep -q " $P fuse.podfs \| $P .* fuse.podfs " /proc/self/mountinfo; }

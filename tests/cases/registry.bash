@@ -75,7 +75,7 @@ start_fake() {
 	FAKE=$BATS_FILE_TMPDIR/fake
 	export FAKE
 	mkdir -p "$FAKE/images"
-	background fake /usr/bin/python3 "$BATS_TEST_DIRNAME/fake_registry.py" "$FAKE"
+	background fake /usr/bin/python3 "${BASH_SOURCE[0]%/*}/fake_registry.py" "$FAKE"
 	within 20 test -e "$FAKE/port" || { cat "$BATS_FILE_TMPDIR/fake.log"; return 1; }
 }
 fake() { echo "localhost:$(cat "$FAKE/port")"; }
@@ -138,7 +138,10 @@ fails_to_run() { ! timeout "${2:-30}" cat "$P/$1/wait/running" >/dev/null 2>&1 |
 state() { timeout 10 cat "$P/$1/containers/${2:-$1}/state"; }
 state_is() { state "$1" | grep -qE "$2"; }
 why_is() { timeout 10 cat "$P/$1/why" | grep -qE "$2"; }
-# pull REF: by .node/pull
+image_pids() { pgrep -f "^[^ ]*podfs-image .*$T/"; }
+becomes_running() { within "${2:-30}" state_is "$1" '^running'; }
+# has_image REF: there, not only on its way
+has_image() { grep -qs sha256: "$P/.node/images/$1"; }
+# pulling PATTERN: .node/pull has such a line
 pulling() { grep -qE "$1" "$P/.node/pull"; }
-have_image() { [ -e "$P/.node/images/$1" ]; }
 layers() { find "$T/state/images/layers" -mindepth 1 -maxdepth 1; }

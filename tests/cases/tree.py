@@ -19,7 +19,7 @@ def shown(name):
 
 
 def attributes(path):
-    names = sorted(n for n in os.listxattr(path, follow_symlinks=False) if not n.startswith("trusted.podfs"))
+    names = sorted(os.listxattr(path, follow_symlinks=False))
     return ",".join(f"{n}={os.getxattr(path, n, follow_symlinks=False).hex()}" for n in names)
 
 
@@ -28,7 +28,7 @@ def content(path):
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def line(root, name, seen, blocks):
+def line(root, name, seen, blocks, begun):
     path = os.path.join(root, name)
     s = os.lstat(path)
     kind = KINDS.get(stat.S_IFMT(s.st_mode), "?")
@@ -38,12 +38,12 @@ def line(root, name, seen, blocks):
         f"{kind}{stat.S_IMODE(s.st_mode):04o}",
         f"{s.st_uid}:{s.st_gid}",
         str(s.st_size) if kind in "fl" else "-",
-        str(s.st_mtime_ns),
+        str(s.st_mtime_ns) if s.st_mtime_ns < begun else "new",
         shown(os.readlink(path)) if kind == "l" else "-",
         f"{os.major(s.st_rdev)}:{os.minor(s.st_rdev)}" if kind in "cb" else "-",
         attributes(path) or "-",
         "-" if first == name else shown(first),
-        content(path) if kind == "f" else "-",
+        content(path) if kind == "f" and first == name else "-",
         ("holes" if s.st_blocks * 512 < s.st_size else "-") if blocks and kind == "f" else "-",
     ))
 
@@ -58,10 +58,11 @@ def names(root, folder=b""):
             yield name
 
 
-def tree(root, blocks=False):
+def tree(root, blocks=False, begun=sys.maxsize):
+    """begun: mtimes from then on are only said to be new."""
     root = os.fsencode(root)
     seen = {}
-    return [line(root, name, seen, blocks) for name in names(root)]
+    return [line(root, name, seen, blocks, begun) for name in names(root)]
 
 
 if __name__ == "__main__":
