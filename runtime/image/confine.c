@@ -33,25 +33,38 @@ static int enter_store(struct disk *d, struct work *w, struct err *e)
 	return disk_open_again(d, w, e);
 }
 
-/* zstd's largest window takes 128 MiB. */
+/* On top of what it has: buffers, the JSON of an image, a zstd window of up to 32 MiB (RFC 8878 asks for 8). */
+#define MEMORY ((rlim_t)64 << 20)
+
+/* What it has, as RLIMIT_AS counts: the first word of statm, in pages (proc(5)). */
+static int memory_now(rlim_t *out)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	int r = read_file_at(AT_FDCWD, "/proc/self/statm", 4096, &b);
+	if (!r)
+		*out = strtoull(buf_str(&b), NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE);
+	return r;
+}
+
+static int limit(int what, rlim_t most)
+{
+	struct rlimit l;
+	if (getrlimit((__rlimit_resource_t)what, &l))
+		return -errno;
+	l.rlim_max = l.rlim_max < most ? l.rlim_max : most;
+	l.rlim_cur = l.rlim_cur < l.rlim_max ? l.rlim_cur : l.rlim_max;
+	return setrlimit((__rlimit_resource_t)what, &l) ? -errno : 0;
+}
+
 static int set_limits(void)
 {
-	static const struct {
-		int what;
-		rlim_t most;
-	} limits[] = {
-		{ RLIMIT_CORE, 0 }, { RLIMIT_NOFILE, 256 }, { RLIMIT_AS, SANITIZED ? RLIM_INFINITY : 512u << 20 },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
-		struct rlimit l;
-		if (getrlimit((__rlimit_resource_t)limits[i].what, &l))
-			return -errno;
-		l.rlim_max = l.rlim_max < limits[i].most ? l.rlim_max : limits[i].most;
-		l.rlim_cur = l.rlim_cur < l.rlim_max ? l.rlim_cur : l.rlim_max;
-		if (setrlimit((__rlimit_resource_t)limits[i].what, &l))
-			return -errno;
-	}
-	return 0;
+	rlim_t now = 0;
+	int r = memory_now(&now);
+	if (!r && !SANITIZED)
+		r = limit(RLIMIT_AS, now + MEMORY);
+	if (!r)
+		r = limit(RLIMIT_CORE, 0);
+	return r ? r : limit(RLIMIT_NOFILE, 256);
 }
 
 /* What unpacking needs: any owner, mode, device and file capability, and trusted attributes (SYS_ADMIN). */
@@ -156,14 +169,15 @@ static int filter_calls(struct err *e)
 
 int confine(struct disk *d, struct work *w, struct err *e)
 {
+	int r = set_limits();
+	if (r)
+		return err_sys(e, -r, "cannot limit itself");
 	/* Sanitizers read /proc at the end. */
-	int r = SANITIZED ? 0 : enter_store(d, w, e);
+	r = SANITIZED ? 0 : enter_store(d, w, e);
 	if (r)
 		return r;
 	if (unshare(CLONE_NEWNET | CLONE_NEWIPC))
 		return err_sys(e, errno, "cannot leave the network");
-	r = set_limits();
-	if (!r)
-		r = drop_capabilities();
+	r = drop_capabilities();
 	return r ? err_sys(e, -r, "cannot drop its rights") : filter_calls(e);
 }

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#define WRITE_BACK (512 * 1024) /* bytes of one file that are worth a call of their own */
+
 /* One system call that makes the inode: what it returned, -1 with errno. */
 typedef int make_fn(const struct node_in *n, const struct tar_entry *te);
 
@@ -55,8 +57,8 @@ static int set_xattr(int fd, const char *path, const char *name, const void *val
 	return err_sys(e, errno, "cannot set the attribute %.100s", name);
 }
 
-/* On fd, or on path in the current folder. */
-static int set_xattrs(int fd, const char *path, struct tar *t, mode_t type, struct err *e)
+/* On fd, or on path in the current folder. any: set when there was one to set. */
+static int set_xattrs(int fd, const char *path, struct tar *t, mode_t type, bool *any, struct err *e)
 {
 	const char *name;
 	const void *value;
@@ -68,6 +70,7 @@ static int set_xattrs(int fd, const char *path, struct tar *t, mode_t type, stru
 			r = set_xattr(fd, path, name, value, len, e);
 		if (r)
 			return r;
+		*any |= wanted;
 	}
 	return 0;
 }
@@ -80,13 +83,21 @@ static int check_owner(const struct tar_entry *te, struct err *e)
 	return 0;
 }
 
-/* Owner first: changing it clears capabilities and set-id bits (chown(2)). */
-static int set_open(int fd, struct tar *t, const struct tar_entry *te, struct err *e)
+/* Most things come with the right owner and mode: asking costs less than setting. Owner first: changing it clears
+ * capabilities and set-id bits (chown(2)). An ACL changes the mode. */
+static int set_open(int fd, struct tar *t, const struct tar_entry *te, ino_t *ino, struct err *e)
 {
-	if (fchown(fd, (uid_t)te->uid, (gid_t)te->gid))
+	struct stat st;
+	bool any = false;
+	if (fstat(fd, &st))
+		return err_sys(e, errno, "cannot look at it");
+	*ino = st.st_ino;
+	bool owned = st.st_uid == (uid_t)te->uid && st.st_gid == (gid_t)te->gid;
+	if (!owned && fchown(fd, (uid_t)te->uid, (gid_t)te->gid))
 		return err_sys(e, errno, "cannot set the owner");
-	int r = set_xattrs(fd, NULL, t, te->type, e);
-	if (r)
+	int r = set_xattrs(fd, NULL, t, te->type, &any, e);
+	bool right = (st.st_mode & 07777) == te->perm && !any && (owned || !(te->perm & (S_ISUID | S_ISGID)));
+	if (r || right)
 		return r;
 	return fchmod(fd, te->perm) ? err_sys(e, errno, "cannot set the mode") : 0;
 }
@@ -105,7 +116,8 @@ static int set_named(const struct node_in *n, struct tar *t, const struct tar_en
 		return err_sys(e, errno, "cannot set the owner");
 	if (fchdir(n->folder))
 		return err_sys(e, errno, "cannot enter the folder");
-	int r = set_xattrs(-1, n->name, t, te->type, e);
+	bool any = false;
+	int r = set_xattrs(-1, n->name, t, te->type, &any, e);
 	if (r)
 		return r;
 	if (te->type != S_IFLNK && fchmodat(n->folder, n->name, te->perm, 0))
@@ -113,11 +125,21 @@ static int set_named(const struct node_in *n, struct tar *t, const struct tar_en
 	return set_time(n, te, e);
 }
 
+/* The disk begins to write what is large while the rest is unpacked: the sync at the end is then short. Small files
+ * are left to the kernel, which writes many of them at once. */
+static void write_back(int fd, uint64_t end, uint64_t *begun)
+{
+	if (end - *begun < WRITE_BACK)
+		return;
+	sync_file_range(fd, (off_t)*begun, (off_t)(end - *begun), SYNC_FILE_RANGE_WRITE);
+	*begun = end;
+}
+
 static int write_data(int fd, struct tar *t, const struct tar_entry *te, struct err *e)
 {
 	const void *p;
 	size_t len;
-	uint64_t off, end = 0;
+	uint64_t off, end = 0, begun = 0;
 	int r;
 	while ((r = tar_data(t, &p, &len, &off, e)) > 0) {
 		/* libarchive takes maps of holes as they come. */
@@ -129,19 +151,22 @@ static int write_data(int fd, struct tar *t, const struct tar_entry *te, struct 
 		if (r)
 			return err_sys(e, -r, "cannot write");
 		end = off + len;
+		write_back(fd, end, &begun);
 	}
 	if (!r && end < te->size && ftruncate(fd, (off_t)te->size))
 		return err_sys(e, errno, "cannot write %llu bytes", (unsigned long long)te->size);
 	return r;
 }
 
-static int make_file(const struct node_in *n, const struct tar_entry *te UNUSED)
+static int make_file(const struct node_in *n, const struct tar_entry *te)
 {
-	return openat(n->folder, n->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return openat(n->folder, n->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, te->perm);
 }
 
 int node_file(const struct node_in *n, struct tar *t, const struct tar_entry *te, struct err *e)
 {
+	const struct timespec times[2] = { te->mtime, te->mtime };
+	ino_t ino;
 	int r = check_owner(te, e);
 	if (r)
 		return r;
@@ -150,8 +175,10 @@ int node_file(const struct node_in *n, struct tar *t, const struct tar_entry *te
 		return fd;
 	r = write_data(fd, t, te, e);
 	if (!r)
-		r = set_open(fd, t, te, e);
-	return r ? r : set_time(n, te, e);
+		r = set_open(fd, t, te, &ino, e);
+	if (!r && futimens(fd, times))
+		r = err_sys(e, errno, "cannot set the time");
+	return r;
 }
 
 static int make_symlink(const struct node_in *n, const struct tar_entry *te)
@@ -215,17 +242,17 @@ int node_link(const struct node_in *n, int folder, const char *name, struct err 
 	return r ? err_sys(e, -r, "cannot replace what an earlier entry made") : 0;
 }
 
-int node_set_folder(int fd, struct tar *t, const struct tar_entry *te, struct err *e)
+int node_set_folder(int fd, struct tar *t, const struct tar_entry *te, ino_t *ino, struct err *e)
 {
 	int r = check_owner(te, e);
-	return r ? r : set_open(fd, t, te, e);
+	return r ? r : set_open(fd, t, te, ino, e);
 }
 
 /* beneath_mkdir in place of what is there and is no folder. */
-static int make_folder(const struct node_in *n, struct err *e)
+static int make_folder(const struct node_in *n, mode_t perm, struct err *e)
 {
 	struct stat st;
-	int r = beneath_mkdir(n->folder, n->name, 0700, e);
+	int r = beneath_mkdir(n->folder, n->name, perm, e);
 	if (r != -EEXIST)
 		return r;
 	if (fstatat(n->folder, n->name, &st, AT_SYMLINK_NOFOLLOW))
@@ -235,14 +262,14 @@ static int make_folder(const struct node_in *n, struct err *e)
 	*n->replaced = true;
 	if (unlinkat(n->folder, n->name, 0))
 		return err_sys(e, errno, "cannot replace what an earlier entry made");
-	return beneath_mkdir(n->folder, n->name, 0700, e);
+	return beneath_mkdir(n->folder, n->name, perm, e);
 }
 
-int node_folder(const struct node_in *n, struct tar *t, const struct tar_entry *te, struct err *e)
+int node_folder(const struct node_in *n, struct tar *t, const struct tar_entry *te, ino_t *ino, struct err *e)
 {
-	int r = make_folder(n, e);
+	int r = make_folder(n, te->perm, e);
 	if (r)
 		return r;
 	_cleanup_close_ int fd = openat(n->folder, n->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? err_sys(e, errno, "cannot open the folder") : node_set_folder(fd, t, te, e);
+	return fd < 0 ? err_sys(e, errno, "cannot open the folder") : node_set_folder(fd, t, te, ino, e);
 }

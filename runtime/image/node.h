@@ -18,9 +18,10 @@ struct node_in {
 	bool *replaced;   /* set when something gave way */
 };
 
-/* Each sets owner, extended attributes, mode and time as well. */
+/* Each sets owner, extended attributes, mode and (but a folder's) time as well. */
 int node_file(const struct node_in *n, struct tar *t, const struct tar_entry *te, struct err *e);
-int node_folder(const struct node_in *n, struct tar *t, const struct tar_entry *te, struct err *e);
+/* ino: what it is known by, under whatever name. */
+int node_folder(const struct node_in *n, struct tar *t, const struct tar_entry *te, ino_t *ino, struct err *e);
 int node_symlink(const struct node_in *n, struct tar *t, const struct tar_entry *te, struct err *e);
 /* Device nodes and FIFOs. */
 int node_special(const struct node_in *n, struct tar *t, const struct tar_entry *te, struct err *e);
@@ -30,6 +31,6 @@ int node_link(const struct node_in *n, int folder, const char *name, struct err 
 int node_whiteout(const struct node_in *n, struct err *e);
 
 /* Settings of a folder that is there, its time excepted: what is put into it changes that. */
-int node_set_folder(int fd, struct tar *t, const struct tar_entry *te, struct err *e);
+int node_set_folder(int fd, struct tar *t, const struct tar_entry *te, ino_t *ino, struct err *e);
 
 #endif

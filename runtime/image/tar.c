@@ -57,7 +57,11 @@ static void inflate_failed(struct tar *t)
 	if (t->err.code)
 		return;
 	const char *why = archive_error_string(t->inflate);
-	err_set(&t->err, EINVAL, "damaged compressed data: %s", why ? why : "unknown error");
+	/* confine.h's limit. Those who make images use windows of 8 MiB at most. */
+	if (why && strstr(why, "not enough memory"))
+		err_set(&t->err, ENOMEM, "compressed with too large a window: %s", why);
+	else
+		err_set(&t->err, EINVAL, "damaged compressed data: %s", why ? why : "unknown error");
 }
 
 static ssize_t next_of_archive(struct tar *t, const void **out)

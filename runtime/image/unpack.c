@@ -14,40 +14,51 @@
 struct unpack {
 	struct beneath at;
 	struct tar *tar;
-	FILE *times; /* times of folders, set when nothing is put into them any more: struct note and name */
+	FILE *notes; /* times of folders, set when nothing is put into them any more: struct note and name */
 	uint64_t *entries;
 };
 
 struct note {
 	struct timespec mtime;
+	ino_t ino;
 	size_t len; /* of the name behind it, without a NUL */
 };
 
-static int note_time(struct unpack *u, const char *name, const struct tar_entry *te, struct err *e)
+static int note_time(struct unpack *u, const char *name, ino_t ino, const struct tar_entry *te, struct err *e)
 {
-	struct note n = { te->mtime, strlen(name) };
-	if (fwrite(&n, sizeof n, 1, u->times) != 1 || fwrite(name, 1, n.len, u->times) != n.len)
+	struct note n = { te->mtime, ino, strlen(name) };
+	if (fwrite(&n, sizeof n, 1, u->notes) != 1 || fwrite(name, 1, n.len, u->notes) != n.len)
 		return err_sys(e, errno, "cannot store the times of folders");
 	return 0;
 }
 
-/* A folder that a later entry has replaced is passed over. */
+/* By then a later entry may have put something else, or a link to elsewhere, in the folder's place. */
+static int set_noted(struct unpack *u, const struct note *n, const char *name, struct err *e)
+{
+	const struct timespec times[2] = { n->mtime, n->mtime };
+	struct stat st;
+	int fd = beneath_folder(&u->at, name, false, NULL);
+	if (fd < 0 || fstat(fd, &st) || st.st_ino != n->ino)
+		return 0;
+	return utimensat(fd, ".", times, 0) ? err_sys(e, errno, "%.200s: cannot set the time", name) : 0;
+}
+
 static int set_times(struct unpack *u, struct err *e)
 {
 	struct note n;
 	char name[PATH_MAX];
-	if (fflush(u->times) || fseeko(u->times, 0, SEEK_SET))
+	int r = 0;
+	if (fflush(u->notes) || fseeko(u->notes, 0, SEEK_SET))
 		return err_sys(e, errno, "cannot store the times of folders");
-	while (fread(&n, sizeof n, 1, u->times) == 1) {
-		if (n.len >= sizeof name || fread(name, 1, n.len, u->times) != n.len)
+	while (!r && fread(&n, sizeof n, 1, u->notes) == 1) {
+		if (n.len >= sizeof name || fread(name, 1, n.len, u->notes) != n.len)
 			return err_set(e, EIO, "cannot read the times of folders");
 		name[n.len] = 0;
-		int fd = beneath_folder(&u->at, name, false, NULL);
-		struct timespec times[2] = { n.mtime, n.mtime };
-		if (fd >= 0 && utimensat(fd, ".", times, 0))
-			return err_sys(e, errno, "%.200s: cannot set the time", name);
+		r = set_noted(u, &n, name, e);
 	}
-	return ferror(u->times) ? err_set(e, EIO, "cannot read the times of folders") : 0;
+	if (!r && ferror(u->notes))
+		r = err_set(e, EIO, "cannot read the times of folders");
+	return r;
 }
 
 /* The folder that holds name's last part. */
@@ -63,8 +74,9 @@ static int set_root(struct unpack *u, const struct tar_entry *te, struct err *e)
 {
 	if (te->type != S_IFDIR || te->link)
 		return err_set(e, EINVAL, "the root is no folder");
-	int r = node_set_folder(u->at.root, u->tar, te, e);
-	return r ? r : note_time(u, "", te, e);
+	ino_t ino;
+	int r = node_set_folder(u->at.root, u->tar, te, &ino, e);
+	return r ? r : note_time(u, "", ino, te, e);
 }
 
 /* What the layer itself brings under that name stays (OCI layer.md: a whiteout hides lower layers only); a
@@ -129,8 +141,9 @@ static int make_node(struct unpack *u, const char *name, const struct node_in *n
 	case S_IFREG:
 		return node_file(n, u->tar, te, e);
 	case S_IFDIR: {
-		int r = node_folder(n, u->tar, te, e);
-		return r ? r : note_time(u, name, te, e);
+		ino_t ino;
+		int r = node_folder(n, u->tar, te, &ino, e);
+		return r ? r : note_time(u, name, ino, te, e);
 	}
 	case S_IFLNK:
 		return node_symlink(n, u->tar, te, e);
@@ -209,10 +222,10 @@ static FILE *open_notes(int scratch)
 
 int unpack_layer(int root, int scratch, struct tar *t, uint64_t *entries, struct err *e)
 {
-	_cleanup_file_ FILE *times = open_notes(scratch);
-	if (!times)
+	_cleanup_file_ FILE *notes = open_notes(scratch);
+	if (!notes)
 		return err_sys(e, errno, "cannot store the times of folders");
-	struct unpack u = { .at = { .root = root, .folder = -1 }, .tar = t, .times = times, .entries = entries };
+	struct unpack u = { .at = { .root = root, .folder = -1 }, .tar = t, .notes = notes, .entries = entries };
 	int r = apply_all(&u, e);
 	beneath_forget(&u.at);
 	return r;
