@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #define NAMES_SHOWN 3 /* of who waits for a pull */
 
@@ -98,7 +97,7 @@ static void pull_cells(struct table *t, const struct engine *en, const struct pu
 {
 	bool fetching = p->state == PULL_FETCHING;
 	table_cell(t, p->reference);
-	table_cell(t, fetching ? "Pulling" : "BackOff");
+	table_cell(t, !fetching ? "BackOff" : p->queued ? "Queued" : "Pulling");
 	if (fetching)
 		progress_cells(t, p);
 	for (int i = 0; !fetching && i < 5; i++)
@@ -208,16 +207,15 @@ static int put_file_system(const struct engine *en, struct buf *out)
 	struct table t;
 	if (fstatvfs(en->state_fd, &v))
 		return -errno;
-	uint64_t used = (uint64_t)(v.f_blocks - v.f_bfree) * v.f_frsize, avail = (uint64_t)v.f_bavail * v.f_frsize;
 	table_begin(&t, heads, ARRAY_LEN(heads));
 	table_cell(&t, en->cfg->state);
 	put_size(&t.cells, (uint64_t)v.f_blocks * v.f_frsize);
 	table_next(&t);
-	put_size(&t.cells, used);
+	put_size(&t.cells, (uint64_t)(v.f_blocks - v.f_bfree) * v.f_frsize);
 	table_next(&t);
-	put_size(&t.cells, avail);
+	put_size(&t.cells, (uint64_t)v.f_bavail * v.f_frsize);
 	table_next(&t);
-	buf_printf(&t.cells, "%u%%", used + avail ? (unsigned)((used * 100 + used + avail - 1) / (used + avail)) : 0);
+	buf_printf(&t.cells, "%u%%", used_percent(&v));
 	table_next(&t);
 	if (en->cfg->image_gc_high < 100)
 		buf_printf(&t.cells, "above %u%%, down to %u%%", en->cfg->image_gc_high, en->cfg->image_gc_low);

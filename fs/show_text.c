@@ -142,20 +142,6 @@ void put_bytes(struct buf *out, uint64_t bytes)
 		buf_printf(out, "%lluMi", (unsigned long long)(bytes / 1024 / 1024));
 }
 
-void put_size(struct buf *out, uint64_t bytes)
-{
-	static const char units[] = "KMGTPE";
-	double n = (double)bytes;
-	size_t u = 0;
-	if (bytes < 1024) {
-		buf_printf(out, "%u", (unsigned)bytes);
-		return;
-	}
-	for (n /= 1024; n >= 999.5 && u + 2 < sizeof units; u++)
-		n /= 1024;
-	buf_printf(out, "%.*f%c", n < 99.95, n, units[u]);
-}
-
 bool container_ready(const struct container *c)
 {
 	return c->status.state == C_RUNNING;

@@ -26,7 +26,6 @@ void put_user(struct buf *out, uid_t uid);
 void put_group(struct buf *out, gid_t gid);
 
 void put_bytes(struct buf *out, uint64_t bytes); /* 512Ki, 15Mi */
-void put_size(struct buf *out, uint64_t bytes);  /* of what lies on a disk or comes over a net: 812, 45.2M, 135M */
 
 /* STATUS of `kubectl get pods`: what keeps the pod from running well, else its phase. */
 const char *pod_word(const struct pod *p);

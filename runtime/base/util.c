@@ -212,3 +212,17 @@ void format_time(uint64_t real_ns, char out[RFC3339_LEN + 1])
 	format_time_s(real_ns, out);
 	snprintf(out + 19, RFC3339_LEN + 1 - 19, ".%09uZ", (unsigned)(real_ns % 1000000000u));
 }
+
+void put_size(struct buf *out, uint64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	double n = (double)bytes / 1024;
+	size_t u = 0;
+	if (bytes < 1024) {
+		buf_printf(out, "%u", (unsigned)bytes);
+		return;
+	}
+	for (; n >= 999.5 && u + 1 < strlen(units); u++)
+		n /= 1024;
+	buf_printf(out, "%.*f%c", n < 99.95, n, units[u]);
+}

@@ -21,6 +21,8 @@
 #include "runtime/parse/parse.h"
 #include "runtime/spec/spec.h"
 
+#include <sys/statvfs.h>
+
 /* result: 0 or -errno, then e (never NULL) holds the sentence. */
 typedef void done_fn(void *arg, int result, const struct err *e);
 
@@ -185,6 +187,9 @@ void import_abort(struct import *i);
 int engine_image_remove(struct engine *en, const char *reference, done_fn *done, void *arg, struct err *e); /* -EBUSY in use */
 /* How many containers use it. */
 unsigned engine_image_users(struct engine *en, const struct image *i);
+
+/* Of the file system that the images are on, as df(1) rounds and the garbage marks mean it. */
+unsigned used_percent(const struct statvfs *s);
 
 /* --- pulls --- */
 enum pull_state { PULL_FETCHING, PULL_BACKOFF };

@@ -12,8 +12,6 @@
 #include "runtime/engine/engine.h"
 #include "runtime/wire/wire.h"
 
-#include <sys/statvfs.h>
-
 #define HASH_SIZE 4096
 #define CONTAINERS_MAX 32
 #define SESSIONS_MAX 64
@@ -207,7 +205,6 @@ struct gc_image {
 };
 /* Which image goes first; n: none may. pressing: also one that has just come. */
 size_t gc_choose(const struct gc_image *v, size_t n, uint64_t now_ns, bool pressing);
-unsigned used_percent(const struct statvfs *s);
 
 /* --- gc.c --- */
 int gc_open(struct engine *en);

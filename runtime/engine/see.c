@@ -67,21 +67,6 @@ unsigned pod_restarts(const struct pod *p)
 
 /* --- pulls --- */
 
-/* 45.2M, 135M: as ls -h. */
-static void put_bytes(struct buf *out, uint64_t bytes)
-{
-	static const char units[] = "KMGTPE";
-	double v = (double)bytes / 1024;
-	size_t u = 0;
-	if (bytes < 1024) {
-		buf_printf(out, "%u", (unsigned)bytes);
-		return;
-	}
-	for (; v >= 999.5 && u + 1 < strlen(units); u++)
-		v /= 1024;
-	buf_printf(out, v < 99.95 ? "%.1f%c" : "%.0f%c", v, units[u]);
-}
-
 static void show_fetching(const struct pull *p, struct buf *out)
 {
 	if (p->queued) {
@@ -94,15 +79,15 @@ static void show_fetching(const struct pull *p, struct buf *out)
 	}
 	if (p->layers)
 		buf_printf(out, "layer %u of %u, ", p->layers_done < p->layers ? p->layers_done + 1 : p->layers, p->layers);
-	put_bytes(out, p->bytes);
+	put_size(out, p->bytes);
 	if (p->total) {
 		double percent = (double)p->bytes * 100 / (double)p->total;
 		buf_puts(out, " of ");
-		put_bytes(out, p->total);
+		put_size(out, p->total);
 		buf_printf(out, " (%u %%)", percent < 100 ? (unsigned)percent : 100);
 	}
 	buf_puts(out, ", ");
-	put_bytes(out, p->rate);
+	put_size(out, p->rate);
 	buf_puts(out, "/s");
 }
 

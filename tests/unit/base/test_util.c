@@ -209,10 +209,27 @@ static void moves_own(void **state)
 	assert_string_equal(q, "x");
 }
 
+static void sizes(void **state)
+{
+	static const struct {
+		uint64_t n;
+		const char *want;
+	} t[] = {
+		{ 0, "0" }, { 1023, "1023" }, { 1024, "1.0K" }, { 102348, "99.9K" }, { 102400, "100K" }, { 1022976, "999K" },
+		{ 1023488, "1.0M" }, { 47395635, "45.2M" }, { 141557760, "135M" }, { 1ull << 40, "1.0T" }, { UINT64_MAX, "16.0E" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		_cleanup_buf_ struct buf b = { 0 };
+		put_size(&b, t[i].n);
+		assert_string_equal(buf_str(&b), t[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(times),
+		cmocka_unit_test(sizes),
 		cmocka_unit_test(reads_up_to_its_bound),
 		cmocka_unit_test(replaces_files),
 		cmocka_unit_test(replacing_fails_clean),
