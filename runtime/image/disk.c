@@ -137,14 +137,16 @@ static int make_work(struct disk *d, struct work *w, struct err *e)
 int work_open(struct disk *d, struct work *w, struct err *e)
 {
 	/* A sweep runs under the exclusive lock, so it never meets a folder that is not yet held. */
+	struct work aside = { .fd = -1 };
 	int r = 0;
 	if (!flock(d->lock, LOCK_EX | LOCK_NB))
-		r = disk_sweep(d, e);
+		r = disk_sweep(d, &aside, e);
 	else
 		r = disk_lock_shared(d, e);
 	if (!r)
 		r = make_work(d, w, e);
 	disk_unlock(d);
+	work_close(d, &aside);
 	return r;
 }
 
@@ -165,20 +167,33 @@ static int is_dead(int tmp, const char *name)
 	return fd < 0 || !flock(fd, LOCK_EX | LOCK_NB);
 }
 
-int disk_sweep(struct disk *d, struct err *e)
+/* On a disk that has no room for one more folder. */
+static int remove_now(struct disk *d, int from, const char *name, struct err *e)
+{
+	char to[33];
+	random_name(to);
+	int r = renameat(from, name, d->tmp, to) ? -errno : remove_tree_at(d->tmp, to);
+	return r ? err_sys(e, -r, "cannot remove %s", name) : 0;
+}
+
+static int move_aside(struct disk *d, int from, const char *name, struct work *aside, struct err *e)
+{
+	if (aside->fd < 0 && make_work(d, aside, NULL))
+		return remove_now(d, from, name, e);
+	return renameat(from, name, aside->fd, name) ? err_sys(e, errno, "cannot remove %s", name) : 0;
+}
+
+int disk_sweep(struct disk *d, struct work *aside, struct err *e)
 {
 	_cleanup_dir_ DIR *dir = disk_list(d->tmp);
 	if (!dir)
 		return err_sys(e, errno, "cannot list the folder tmp");
 	struct dirent *de;
-	while ((de = readdir(dir))) {
-		if (de->d_name[0] == '.' || !is_dead(d->tmp, de->d_name))
-			continue;
-		int r = remove_tree_at(d->tmp, de->d_name);
-		if (r)
-			return err_sys(e, -r, "cannot remove tmp/%s", de->d_name);
-	}
-	return 0;
+	int r = 0;
+	while (!r && (de = readdir(dir)))
+		if (de->d_name[0] != '.' && is_dead(d->tmp, de->d_name))
+			r = move_aside(d, d->tmp, de->d_name, aside, e);
+	return r;
 }
 
 static int add_layers(struct strs *used, const struct image *img, struct err *e)
@@ -211,17 +226,12 @@ static int layers_in_use(struct disk *d, struct strs *used, struct err *e)
 }
 
 /* By rename: what is in layers/ is whole, also after a crash in here. Whoever uses it goes on doing so. */
-static int take_out(struct disk *d, const char *name, const struct work *aside, struct err *e)
+static int take_out(struct disk *d, const char *name, struct work *aside, struct err *e)
 {
 	_cleanup_close_ int fd = openat(d->layers, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
-		if (errno == EWOULDBLOCK)
-			return 0;
-		return err_sys(e, errno, "cannot lock layer %s", name);
-	}
-	if (renameat(d->layers, name, aside->fd, name))
-		return err_sys(e, errno, "cannot remove layer %s", name);
-	return 0;
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB))
+		return errno == EWOULDBLOCK ? 0 : err_sys(e, errno, "cannot lock layer %s", name);
+	return move_aside(d, d->layers, name, aside, e);
 }
 
 static bool has(const struct strs *l, const char *s)
@@ -232,7 +242,7 @@ static bool has(const struct strs *l, const char *s)
 	return false;
 }
 
-static int take_unused(struct disk *d, const struct strs *used, const struct strs *only, const struct work *aside,
+static int take_unused(struct disk *d, const struct strs *used, const struct strs *only, struct work *aside,
 		       struct err *e)
 {
 	_cleanup_dir_ DIR *dir = disk_list(d->layers);
@@ -252,8 +262,6 @@ int disk_collect(struct disk *d, const struct strs *only, struct work *aside, st
 {
 	struct strs used = { 0 };
 	int r = layers_in_use(d, &used, e);
-	if (!r)
-		r = make_work(d, aside, e);
 	if (!r)
 		r = take_unused(d, &used, only, aside, e);
 	strs_free(&used);

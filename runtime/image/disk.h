@@ -42,16 +42,19 @@ int disk_lock_shared(struct disk *d, struct err *e);
 int disk_lock_exclusive(struct disk *d, struct err *e);
 void disk_unlock(struct disk *d);
 
-/* A new, empty work folder; sweeps those of the dead when no other import runs. */
+/* A new, empty work folder; removes those of the dead when nobody else uses the store. */
 int work_open(struct disk *d, struct work *w, struct err *e);
 /* Removes it with all that is in it. */
 void work_close(struct disk *d, struct work *w);
 
-/* Removes the work folders that nobody holds. The exclusive lock is the caller's. */
-int disk_sweep(struct disk *d, struct err *e);
-/* Takes layers out of the store that no record names and nobody uses: all of them, or those in `only`. They lie in
- * aside then, a new work folder: work_close removes them when the exclusive lock, which is the caller's, is
- * given back. With a record that cannot be read nothing is taken: it might name any of them. */
+/* Removing a tree can take minutes, and nobody is to wait for the store's lock that long. So both only move what is to go into aside,
+ * a work folder that they open when there is something (fd -1: not yet), and work_close removes it
+ * when the exclusive lock, which is the caller's, was given back. */
+
+/* Work folders whose lock nobody holds. */
+int disk_sweep(struct disk *d, struct work *aside, struct err *e);
+/* Layers that no record names and nobody uses: all of them, or those in `only`. With a record that cannot be
+ * read none is taken: it might name any of them. */
 int disk_collect(struct disk *d, const struct strs *only, struct work *aside, struct err *e);
 
 #endif

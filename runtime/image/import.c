@@ -342,7 +342,7 @@ int image_clean(struct disk *d, struct err *e)
 	int r = disk_lock_exclusive(d, e);
 	if (r)
 		return r;
-	r = disk_sweep(d, e);
+	r = disk_sweep(d, &aside, e);
 	if (!r)
 		r = disk_collect(d, NULL, &aside, e);
 	disk_unlock(d);

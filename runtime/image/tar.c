@@ -59,7 +59,7 @@ static void inflate_failed(struct tar *t)
 	const char *why = archive_error_string(t->inflate);
 	/* confine.h's limit. Those who make images use windows of 8 MiB at most. */
 	if (why && strstr(why, "not enough memory"))
-		err_set(&t->err, ENOMEM, "compressed with too large a window: %s", why);
+		err_set(&t->err, EFBIG, "compressed with a window of more than 32 MiB");
 	else
 		err_set(&t->err, EINVAL, "damaged compressed data: %s", why ? why : "unknown error");
 }

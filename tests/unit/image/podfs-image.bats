@@ -18,7 +18,9 @@ setup() {
 
 teardown() {
 	cd /
-	! mountpoint -q "$BATS_TEST_TMPDIR/merged" || umount "$BATS_TEST_TMPDIR/merged"
+	for dir in "$BATS_TEST_TMPDIR/merged" "$state"; do
+		! mountpoint -q "$dir" || umount "$dir"
+	done
 }
 
 # verdict ARG…: runs podfs-image, says what it says on descriptor 3 but how far it is
@@ -352,6 +354,26 @@ block special file 644 7:0" ]
 	done
 	[ "$(sed -n 's/^layer_size = //p' "$store"/refs/*.ini)" = "$sizes" ]
 	[ "$(sed -n 's/^size = //p' "$store"/refs/*.ini)" = "$sum" ]
+}
+
+@test 'on a disk that is full images can still be removed' {
+	mount -t tmpfs -o size=30M,nr_inodes=2000 tmpfs "$state"
+	import one "$cache/busybox.tar"
+	import two "$cache/two.tar"
+	for i in $(seq 2000); do
+		: 2> /dev/null > "$state/fill.$i" || break
+	done
+	! mkdir "$store/tmp/x"
+	run verdict remove "$state" two
+	[ "$output" = 0 ]
+	[ "$(ls "$store/layers" | wc -l)" = 1 ]
+	rm "$store"/refs/*
+	for i in $(seq 2001 4000); do
+		: 2> /dev/null > "$state/fill.$i" || break
+	done
+	run verdict clean "$state"
+	[ "$output" = 0 ]
+	[ -z "$(ls -A "$store/layers")$(ls -A "$store/tmp")" ]
 }
 
 # after MS: comes back that many milliseconds later
