@@ -181,3 +181,19 @@ int confine(struct disk *d, struct work *w, struct err *e)
 	r = drop_capabilities();
 	return r ? err_sys(e, -r, "cannot drop its rights") : filter_calls(e);
 }
+
+int shield(struct disk *d, const char *state, struct err *e)
+{
+	struct mount_attr closed = {
+		.attr_set = MOUNT_ATTR_NOSYMFOLLOW | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+	};
+	if (SANITIZED) /* enter_store would not take it off again */
+		return 0;
+	_cleanup_close_ int tree = open_tree(d->root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if (tree < 0 || fchdir(d->root) || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ||
+	    mount_setattr(tree, "", AT_EMPTY_PATH, &closed, sizeof closed) ||
+	    move_mount(tree, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) || chdir("/"))
+		return err_sys(e, errno, "cannot close the store to links and devices");
+	disk_close(d);
+	return disk_open(state, d, e);
+}

@@ -13,5 +13,8 @@
  * its `..`. w's lock is then held only by the process that this one was forked from. No other descriptor of a
  * folder may be open, and no lock of d be held. */
 int confine(struct disk *d, struct work *w, struct err *e);
+/* For the first process of a pull, and skopeo, which keep their rights beside an unpacker that may write anything below the
+ * store: in a mount namespace of their own no link in the store is followed and no device opened. d is opened anew. */
+int shield(struct disk *d, const char *state, struct err *e);
 
 #endif

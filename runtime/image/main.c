@@ -108,8 +108,7 @@ static int run(const struct job *j, struct err *e)
 	int r = disk_open(j->state, &d, e);
 	if (r)
 		return r;
-	if (!j->verb->open)
-		r = confine(&d, NULL, e);
+	r = j->verb->open ? shield(&d, j->state, e) : confine(&d, NULL, e);
 	if (!r)
 		r = j->verb->fn(&d, j, e);
 	disk_close(&d);
