@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 #define WORDS_MAX 65536
 #define ARGS_MAX 24
+#define END_MS 5000 /* for a killed one to be gone */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define DOCKER "docker://"
 #define STORAGE "containers-storage:"
@@ -204,10 +206,9 @@ void fetch_listen(struct fetch *f)
 /* Its status as waitpid gives it. */
 static int reap(struct fetch *f)
 {
-	int status = 0;
+	int status = W_EXITCODE(1, 0);
 	kill(-f->pid, SIGKILL); /* helpers that it left behind, as long as the group's name cannot be another's */
-	while (waitpid(f->pid, &status, 0) < 0 && errno == EINTR)
-		;
+	waitpid(f->pid, &status, WNOHANG); /* one that a dead disk holds is left to the end */
 	f->pid = 0;
 	fetch_listen(f);
 	close_fd(&f->words);
@@ -229,6 +230,8 @@ void fetch_kill(struct fetch *f)
 		return;
 	kill(-f->pid, SIGKILL);
 	kill(f->pid, SIGKILL); /* it may not have its group yet */
+	struct pollfd p = { .fd = f->pidfd, .events = POLLIN };
+	poll(&p, 1, END_MS);
 	reap(f);
 }
 

@@ -127,8 +127,9 @@ static void ask_totals(struct pull *p, const char *hex)
 	buf_put(&source, name, (size_t)(hex ? end - name : (ssize_t)strlen(name)));
 	if (hex)
 		buf_printf(&source, "@sha256:%s", hex);
-	_cleanup_close_ int file =
-		openat(p->w.fd, FOLLOW_MANIFEST, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	/* Unpackers can write here: what they may have put in its place does not make us wait. */
+	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	_cleanup_close_ int file = openat(p->w.fd, FOLLOW_MANIFEST, flags, 0600);
 	p->totals_ns = 0;
 	p->asked++;
 	if (file >= 0 && !buf_status(&source))
