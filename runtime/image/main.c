@@ -13,8 +13,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #define VERDICT_FD 3
@@ -39,6 +41,15 @@ static void set_signals(void)
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGHUP, &stop, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
+}
+
+/* A server that dies is as good as SIGTERM; one that was quicker has left the other end of the pipe. */
+static void follow_server(void)
+{
+	struct pollfd server = { .fd = VERDICT_FD };
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (poll(&server, 1, 0) > 0 && (server.revents & POLLERR))
+		raise(SIGTERM);
 }
 
 static int do_import(struct disk *d, const struct job *j, struct err *e)
@@ -130,6 +141,7 @@ int main(int argc, char **argv)
 		return usage();
 	close_range(VERDICT_FD + 1, ~0u, 0);
 	set_signals();
+	follow_server();
 	umask(0);
 	/* For libarchive: names in pax headers are UTF-8 and stay the bytes they are. */
 	setlocale(LC_CTYPE, "C.UTF-8");
