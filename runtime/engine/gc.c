@@ -122,7 +122,7 @@ static void on_removed(void *arg, int result, const struct err *e)
 static void stop(struct gc *g, unsigned used)
 {
 	if (!g->stuck)
-		engine_event(g->en, NULL, NULL, "the file system of %s is %u %% full (image_gc_high is %u), and no image can go",
+		engine_event(g->en, NULL, NULL, "the file system of %s is %u %% full (image_gc_high is %u), but containers name all images, or they have just come",
 			     g->en->cfg->state, used, g->en->cfg->image_gc_high);
 	g->stuck = true;
 	g->pressing = false;
