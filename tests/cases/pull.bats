@@ -43,7 +43,7 @@ no_fetcher() { [ -z "$(image_pids; skopeo_pids)" ]; }
 	held
 	timeout 60 cat "$P/x/wait/running" >"$T/running" &
 	local waiter=$!
-	has "$ref|ulling" "$P/x/why"
+	within 20 why_is x "$ref|ulling"
 	has 'ulling' "$P/.node/pull"
 	timeout 5 ls "$P" "$P/x" >/dev/null
 	[ ! -s "$T/running" ]
@@ -197,12 +197,11 @@ breaks() {
 	rules "$1"
 	pod x "$ref" "$forever"
 	fails_to_run x
-	has "$2" "$P/x/why"
-	state_is x '^waiting.*(ErrImagePull|ImagePullBackOff)'
-	within 10 state_is x '^waiting.*ImagePullBackOff'
-	has "$2" "$P/x/describe"
+	within 20 why_is x "$2"
+	within 20 state_is x '^waiting.*ErrImagePull'
+	within 20 state_is x '^waiting.*ImagePullBackOff'
+	within 20 pulling "$ref.*BackOff"
 	has "$2" "$P/x/events"
-	within 10 pulling "$ref"
 	rules
 	becomes_running x
 	echo 0 >"$P/x/grace"
@@ -236,7 +235,7 @@ breaks() {
 	rules '/manifests/ corrupt'
 	pod x "$host/busybox@$digest" "$forever"
 	fails_to_run x
-	has 'igest' "$P/x/why"
+	within 20 why_is x 'igest'
 	rules
 	becomes_running x
 }
@@ -247,8 +246,8 @@ breaks() {
 }
 
 @test "a slow one is not" {
-	remount pull_stall=1
-	rules '/blobs/ rate 300000'
+	remount pull_stall=3
+	rules '/blobs/ rate 200000'
 	pod x "$ref" "$forever"
 	runs x
 	[ "$(requests /blobs/)" -eq 2 ]
@@ -288,7 +287,7 @@ breaks() {
 	head -c "$(($(stat -f -c '%a * %S' "$EXTRA_MOUNT") - 1500000))" /dev/zero >"$EXTRA_MOUNT/ballast"
 	echo "$ref" >"$P/x/image"
 	fails_to_run x
-	has 'o space|full' "$P/x/why"
+	within 20 why_is x 'o space|full'
 	rm "$EXTRA_MOUNT/ballast"
 	becomes_running x
 }

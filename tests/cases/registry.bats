@@ -111,9 +111,9 @@ answers() {
 	host=$(registry tls)
 	pod x "$host/busybox" 'echo hello'
 	fails_to_run x
-	has 'TLS|certificate' "$P/x/why"
-	has 'unknown authority' "$P/x/why"
-	has "$host" "$P/x/why"
+	within 20 why_is x 'TLS|certificate'
+	within 20 why_is x 'unknown authority'
+	within 20 why_is x "$host"
 	trust "$host"
 	says x hello
 }
@@ -123,10 +123,10 @@ answers() {
 	host=$(registry locked)
 	pod x "$host/busybox" 'echo hello'
 	fails_to_run x
-	has '401|nauthorized|redentials|authentication' "$P/x/why"
+	within 20 why_is x '401|nauthorized|redentials|authentication'
 	login "$host" alice wrong
 	within 20 tried_again x
-	has '401|nauthorized|redentials|authentication|password' "$P/x/why"
+	within 20 why_is x '401|nauthorized|redentials|authentication|password'
 	! grep -rq secret "$P/x/why" "$P/x/events" "$P/.node/events"
 	login "$host" alice secret
 	says x hello
@@ -139,7 +139,7 @@ tried_again() { [ "$(grep -ciE 'unauthorized|credentials|authentication' "$P/$1/
 	policy <<<'{"default":[{"type":"reject"}]}'
 	pod x "$host/library/busybox" 'echo hello'
 	fails_to_run x
-	has 'policy' "$P/x/why"
+	within 20 why_is x 'policy'
 	[ -z "$(layers)" ]
 	policy <<<"{\"default\":[{\"type\":\"reject\"}],\"transports\":{\"docker\":{\"$host\":[{\"type\":\"insecureAcceptAnything\"}]}}}"
 	says x hello
@@ -150,16 +150,16 @@ tried_again() { [ "$(grep -ciE 'unauthorized|credentials|authentication' "$P/$1/
 	for what in library/nosuch library/busybox:nosuch "library/busybox@sha256:$(printf '%064d' 0)"; do
 		pod x "$(registry plain)/$what"
 		fails_to_run x
-		has 'no such|not known|unknown|not found' "$P/x/why"
+		within 20 why_is x 'no such|not known|unknown|not found'
 		rmdir "$P/x"
 	done
 	pod x localhost:1/busybox
 	fails_to_run x
-	has 'refused' "$P/x/why"
+	within 20 why_is x 'refused'
 	rmdir "$P/x"
 	pod x podfs.invalid/busybox
 	fails_to_run x
-	has 'no such host|lookup|resolve' "$P/x/why"
+	within 20 why_is x 'no such host|lookup|resolve'
 	refused Invalid "$P/x/image" 'UPPER CASE'
 	refused Invalid "$P/x/image" 'nginx@sha256:12'
 	refused Invalid "$P/.node/pull" 'a//b'
@@ -184,7 +184,7 @@ tried_again() { [ "$(grep -ciE 'unauthorized|credentials|authentication' "$P/$1/
 	[ "$(layers | wc -l)" -eq 1 ]
 	pod x "oci:$place/nowhere"
 	fails_to_run x
-	has 'no such file|nowhere' "$P/x/why"
+	within 20 why_is x 'no such file|nowhere'
 }
 
 @test "what lies on the host is for root alone; a registry is for everybody" {
