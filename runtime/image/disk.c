@@ -168,19 +168,22 @@ static int is_dead(int tmp, const char *name)
 }
 
 /* On a disk that has no room for one more folder. */
-static int remove_now(struct disk *d, int from, const char *name, struct err *e)
+static int remove_now(struct disk *d, int from, const char *name)
 {
 	char to[33];
 	random_name(to);
-	int r = renameat(from, name, d->tmp, to) ? -errno : remove_tree_at(d->tmp, to);
-	return r ? err_sys(e, -r, "cannot remove %s", name) : 0;
+	return renameat(from, name, d->tmp, to) ? -errno : remove_tree_at(d->tmp, to);
 }
 
+/* Who has just ended removes its work folder without the lock, and may be quicker. */
 static int move_aside(struct disk *d, int from, const char *name, struct work *aside, struct err *e)
 {
+	int r;
 	if (aside->fd < 0 && make_work(d, aside, NULL))
-		return remove_now(d, from, name, e);
-	return renameat(from, name, aside->fd, name) ? err_sys(e, errno, "cannot remove %s", name) : 0;
+		r = remove_now(d, from, name);
+	else
+		r = renameat(from, name, aside->fd, name) ? -errno : 0;
+	return r && r != -ENOENT ? err_sys(e, -r, "cannot remove %s", name) : 0;
 }
 
 int disk_sweep(struct disk *d, struct work *aside, struct err *e)

@@ -86,10 +86,8 @@ static int start(struct store_job *j, size_t i, struct err *e)
 
 static int check(const struct store_job *j, size_t i, const struct unpacked *u, struct err *e)
 {
-	if (u->err.code) {
-		*e = u->err;
-		return -u->err.code;
-	}
+	if (u->err.code)
+		return err_set(e, u->err.code, "%s", u->err.text);
 	if (strcmp(u->blob, j->c->layers[i]->hex))
 		return err_set(e, EBADMSG, "its SHA-256 is %s, not that of its blob", u->blob);
 	if (strcmp(u->diff_id, j->c->diff_ids.v[i]))
@@ -104,12 +102,8 @@ static int take(struct store_job *j, const struct unpacked *u, struct err *e)
 		i++;
 	if (i == j->c->diff_ids.n)
 		return err_set(e, EINVAL, "an unpacker that nobody started");
-	struct err why = { 0 };
-	if (check(j, i, u, &why)) {
-		if (e)
-			*e = why;
+	if (check(j, i, u, e))
 		return layer_failed(j, i, e);
-	}
 	spool_drop(j->s, j->c->layers[i]);
 	j->progress.done++;
 	return 0;
@@ -130,20 +124,27 @@ static int wait_for_one(struct store_job *j, struct err *e)
 	return r;
 }
 
+/* Before any is begun: whoever is told -EAGAIN has nothing to wait for. */
+static int look_for_placeholders(const struct store_job *j, size_t *missing)
+{
+	for (size_t at = 0; next_missing(j, &at); at++)
+		if (j->c->layers[at]->placeholder) {
+			*missing = at;
+			return -EAGAIN;
+		}
+	return 0;
+}
+
 /* Side by side, as many as may be. */
-static int unpack_layers(struct store_job *j, size_t *missing, struct err *e)
+static int unpack_layers(struct store_job *j, struct err *e)
 {
 	size_t at = 0;
 	int r = 0;
 	while (!r && (next_missing(j, &at) || workers_running(j->ws))) {
-		if (at == j->c->diff_ids.n || workers_busy(j->ws)) {
+		if (at == j->c->diff_ids.n || workers_busy(j->ws))
 			r = wait_for_one(j, e);
-		} else if (j->c->layers[at]->placeholder) {
-			*missing = at;
-			r = -EAGAIN;
-		} else {
+		else
 			r = start(j, at++, e);
-		}
 	}
 	return r;
 }
@@ -237,7 +238,9 @@ static int store_locked(struct store_job *j, struct chosen *c, const char *name,
 {
 	_cleanup_buf_ struct buf record = { 0 };
 	begin_progress(j);
-	int r = unpack_layers(j, missing, e);
+	int r = look_for_placeholders(j, missing);
+	if (!r)
+		r = unpack_layers(j, e);
 	if (!r)
 		r = fill_layers(j->d, j->w, c, e);
 	if (!r)

@@ -34,7 +34,7 @@ struct source {
 /* Set by a signal handler: every read then fails with -ECANCELED. */
 extern volatile sig_atomic_t tar_cancelled;
 
-int source_open(struct source *s, struct err *e); /* the first five members are set */
+int source_open(struct source *s, struct err *e); /* the first four members are set */
 /* The next bytes, valid until the next call; 0 at the end, -1 with s->err set. */
 ssize_t source_next(struct source *s, const void **out);
 void source_close(struct source *s);
