@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -182,6 +183,37 @@ int confine(struct disk *d, struct work *w, struct err *e)
 	return r ? err_sys(e, -r, "cannot drop its rights") : filter_calls(e);
 }
 
+/* mountinfo writes blanks and backslashes as octal digits (proc_pid_mountinfo(5)). */
+static void unescape(char *s)
+{
+	char *to = s;
+	for (; *s; *to++ = *s++)
+		if (*s == '\\' && s[1] && s[2] && s[3]) {
+			s[3] = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 3;
+		}
+	*to = 0;
+}
+
+/* A namespace that keeps podfs mounted would keep its server too, which a pull ends with. */
+static int leave_podfs(void)
+{
+	_cleanup_file_ FILE *f = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	size_t room = 0;
+	if (!f)
+		return -errno;
+	while (getline(&line, &room, f) > 0) {
+		char *point = NULL;
+		if (!strstr(line, " - fuse.podfs ") || sscanf(line, "%*s %*s %*s %*s %ms", &point) != 1)
+			continue;
+		unescape(point);
+		umount2(point, MNT_DETACH | UMOUNT_NOFOLLOW);
+		free(point);
+	}
+	return 0;
+}
+
 int shield(struct disk *d, const char *state, struct err *e)
 {
 	struct mount_attr closed = {
@@ -192,7 +224,7 @@ int shield(struct disk *d, const char *state, struct err *e)
 	_cleanup_close_ int tree = open_tree(d->root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 	if (tree < 0 || fchdir(d->root) || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ||
 	    mount_setattr(tree, "", AT_EMPTY_PATH, &closed, sizeof closed) ||
-	    move_mount(tree, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) || chdir("/"))
+	    move_mount(tree, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) || chdir("/") || leave_podfs())
 		return err_sys(e, errno, "cannot close the store to links and devices");
 	disk_close(d);
 	return disk_open(state, d, e);
