@@ -363,7 +363,7 @@ tar_of() {
 	says 30 ''
 	umount "$state"
 	# the layers do not fit, what is fetched does
-	mount -t tmpfs -o size=3M none "$state"
+	mount -t tmpfs -o size=1800k none "$state"
 	run pull "$(fake)/two"
 	says 28 ''
 	tmp_is_empty
