@@ -141,8 +141,9 @@ static int empty_dir(int fd, int top, int deep, dev_t dev)
 			char aside[64];
 			snprintf(aside, sizeof aside, ".deep-%llu", (unsigned long long)st.st_ino);
 			close(sub);
+			/* What has that name already is gone in the next round. */
 			if (renameat(fd, de->d_name, top, aside))
-				result = -errno;
+				result = errno == ENOTDIR || errno == EEXIST ? -ENOTEMPTY : -errno;
 			else
 				rewinddir(d);
 			continue;

@@ -169,6 +169,32 @@ static void removes_deep_trees(void **state)
 	assert_false(exists("deep"));
 }
 
+/* The names that deep folders get on their way up are taken. In which order a folder is read nobody knows:
+ * of twenty some are met before their names are free. */
+static void removes_deep_trees_of_a_joker(void **state)
+{
+	assert_int_equal(mkdirat(dir, "joke", 0755), 0);
+	_cleanup_close_ int top = openat(dir, "joke", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int tree = 0; tree < 20; tree++) {
+		char name[64];
+		int at = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		for (int depth = 0; depth < 70; depth++) {
+			struct stat st;
+			snprintf(name, sizeof name, depth ? "down" : "down%d", tree);
+			assert_int_equal(mkdirat(at, name, 0755), 0);
+			int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			assert_int_equal(fstat(next, &st), 0);
+			snprintf(name, sizeof name, ".deep-%llu", (unsigned long long)st.st_ino);
+			put(top, name, "taken");
+			close(at);
+			at = next;
+		}
+		close(at);
+	}
+	assert_int_equal(remove_tree_at(dir, "joke"), 0);
+	assert_false(exists("joke"));
+}
+
 /* In a mount namespace of its own: 0 passed, 77 it cannot be made. */
 static int with_a_mount(void)
 {
@@ -238,6 +264,7 @@ int main(void)
 		cmocka_unit_test(removes_trees),
 		cmocka_unit_test(follows_no_link),
 		cmocka_unit_test(removes_deep_trees),
+		cmocka_unit_test(removes_deep_trees_of_a_joker),
 		cmocka_unit_test(stays_on_its_mount),
 		cmocka_unit_test(moves_own),
 	};
