@@ -255,15 +255,6 @@ void container_show(struct container *c)
 	}
 }
 
-static void take_image_id(struct container *c, const char *id)
-{
-	char *copy = id ? strdup(id) : NULL;
-	if (!copy)
-		return;
-	free(c->image_id);
-	c->image_id = copy;
-}
-
 void container_on_state(struct pod *p, struct wire_in *in)
 {
 	struct container *c = container_by_id(p, wire_get_str(in, K_NAME));
@@ -282,7 +273,9 @@ void container_on_state(struct pod *p, struct wire_in *in)
 	s->finished_ns = wire_get_u64(in, K_FINISHED, 0);
 	s->next_ns = wire_get_u64(in, K_NEXT, 0);
 	s->root_fd = (int)(int64_t)wire_get_u64(in, K_ROOTFD, (uint64_t)-1);
-	take_image_id(c, wire_get_str(in, K_IMAGE));
+	const char *image = wire_get_str(in, K_IMAGE);
+	free(c->image_id);
+	c->image_id = image ? strdup(image) : NULL;
 	container_show(c);
 	if (!c->log)
 		container_open_log(c);

@@ -24,10 +24,9 @@ static void go_on(struct gc *g);
 
 /* --- layers without an image --- */
 
-/* A pull that failed left layers for its next attempt: clean would take them. */
 static void clean_later(struct gc *g)
 {
-	if (g->stale && !g->en->priv->pulls && !g->clean.at_ns)
+	if (g->stale && !g->clean.at_ns && !pulls_keep_layers(g->en))
 		timer_arm(g->en->loop, &g->clean, CLEAN_MS);
 }
 
@@ -64,7 +63,7 @@ static void on_clean(struct timer *t)
 	struct gc *g = container_of(t, struct gc, clean);
 	struct import *i;
 	struct err e = { 0 };
-	if (g->en->priv->pulls)
+	if (pulls_keep_layers(g->en))
 		return;
 	if (import_launch(g->en, IMAGE_CLEAN, "", &i, &e))
 		ring_line(&g->en->leaks, e.text);

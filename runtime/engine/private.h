@@ -185,6 +185,8 @@ int pull_join(struct container *c, struct err *e);
 void pull_leave(struct container *c);
 /* An archive was imported: who waits for that image has it. */
 void pulls_imported(struct engine *en, const char *reference);
+/* Would a pull miss layers that no record names, if they went? */
+bool pulls_keep_layers(const struct engine *en);
 void pulls_free(struct engine *en);
 bool pull_possible(void); /* is there a skopeo? */
 const char *pull_reason(const struct pull *p); /* kubelet's word */

@@ -182,6 +182,15 @@ static void pull_end(struct pull *p)
 	engine_changed(en, NULL, CHANGE_IMAGES);
 }
 
+/* One that failed half-way goes on from the layers that it has finished; of a full disk they are the wrong half. */
+bool pulls_keep_layers(const struct engine *en)
+{
+	for (const struct pull *p = en->priv->pulls; p; p = p->next)
+		if (p->state == PULL_FETCHING || (p->layers_done && p->code != ENOSPC && p->code != EDQUOT))
+			return true;
+	return false;
+}
+
 static bool wanted(const struct pull *p)
 {
 	return p->by_node || engine_pull_waiters(p->priv->en, p);

@@ -216,7 +216,7 @@ static void wish_after(struct op *o)
 	if (o->pending) {
 		c->starting = false;
 		r = pull_join(c, &e);
-	} else if (o->stop) {
+	} else if (o->stop && o->was_pending) {
 		engine_event(o->pod->engine, o->pod, c, "stopped before its image was there");
 		container_give_up(c, ECANCELED, "stopped before its image was there");
 	}
