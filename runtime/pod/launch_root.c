@@ -73,7 +73,7 @@ static int open_layers(struct launch *l, struct buf *options, struct stat *top, 
 	for (unsigned i = 0; (dir = plan_nth(&l->plan, K_LAYER, i)); i++) {
 		if (seen_before(&l->plan, i))
 			continue;
-		int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC | (folder ? 0 : O_NOFOLLOW));
 		if (fd < 0 || (!i && fstat(fd, top)))
 			return err_sys(e, errno, "layer %s", dir);
 		if (folder && is_transport(fd))

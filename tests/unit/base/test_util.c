@@ -69,6 +69,8 @@ static void reads_up_to_its_bound(void **state)
 	assert_int_equal(read_file_at(dir, "none", 10, &b), -ENOENT);
 	assert_int_equal(symlinkat("ten", dir, "link"), 0);
 	assert_int_equal(read_file_at(dir, "link", 10, &b), -ELOOP);
+	assert_int_equal(mkfifoat(dir, "fifo", 0600), 0);
+	assert_int_equal(read_file_at(dir, "fifo", 10, &b), 0); /* and does not wait for a writer */
 }
 
 static void replaces_files(void **state)
