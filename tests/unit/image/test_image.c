@@ -85,6 +85,8 @@ static struct image *sample(const char *written, const char *canonical)
 	img->imported_ns = 1600000000123456789u;
 	add(&img->layers, LAYER_A);
 	add(&img->layers, LAYER_B);
+	add(&img->layer_sizes, "0");
+	add(&img->layer_sizes, "18446744073709551615");
 	add(&img->cmd, "");
 	add(&img->cmd, " two words; # no comment \n\t\\ \x1b[31m");
 	char *big = filled(10000, 'x');
@@ -106,6 +108,8 @@ static void records_lose_nothing(void **state UNUSED)
 	assert_null(back->workdir);
 	assert_null(back->manifest_digest);
 	assert_true(back->size == UINT64_MAX);
+	assert_int_equal(back->layer_sizes.n, 2);
+	assert_string_equal(back->layer_sizes.v[1], "18446744073709551615");
 	assert_int_equal(back->cmd.n, 2);
 	assert_string_equal(back->cmd.v[1], img->cmd.v[1]);
 	assert_int_equal(strlen(back->env.v[0]), 10000);
