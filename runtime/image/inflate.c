@@ -11,6 +11,7 @@
 
 #define ID1 0x1f /* the two bytes that every member begins with */
 #define ID2 0x8b
+#define RESERVED 0xe0 /* flags that have to be refused (RFC 1952, 2.3.1.2) */
 #define OUT (256 * 1024)
 
 struct inflate {
@@ -81,6 +82,8 @@ static int read_header(struct inflate *i, struct err *e)
 		return need_more(i, e);
 	if (r != ISAL_DECOMP_OK)
 		return damaged(r == ISAL_UNSUPPORTED_METHOD ? "not deflate" : "no gzip header", e);
+	if (i->header.flags & RESERVED)
+		return damaged("reserved flags in a gzip header", e);
 	i->at = DATA;
 	return 0;
 }
