@@ -89,6 +89,8 @@ static void conclude(struct import *i)
 	done(arg, r, &e);
 	if (!r && verb == IMAGE_IMPORT)
 		pulls_imported(en, reference);
+	if (verb == IMAGE_PULL)
+		pulls_next(en);
 	gc_after(en, verb, r);
 	engine_changed(en, NULL, CHANGE_IMAGES);
 }
@@ -269,6 +271,14 @@ void import_abort(struct import *i)
 {
 	ask_to_stop(i);
 	import_free(i);
+}
+
+unsigned imports_running(const struct engine *en, enum image_verb verb)
+{
+	unsigned n = 0;
+	for (const struct import *i = en->priv->imports; i; i = i->next)
+		n += i->verb == verb && !i->ended;
+	return n;
 }
 
 /* --- who uses an image --- */

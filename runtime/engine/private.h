@@ -187,6 +187,7 @@ void pull_leave(struct container *c);
 void pulls_imported(struct engine *en, const char *reference);
 /* Would a pull miss layers that no record names, if they went? */
 bool pulls_keep_layers(const struct engine *en);
+void pulls_next(struct engine *en); /* a podfs-image has ended: another's turn may have come */
 void pulls_free(struct engine *en);
 bool pull_possible(void); /* is there a skopeo? */
 const char *pull_reason(const struct pull *p); /* kubelet's word */
@@ -232,6 +233,7 @@ int import_launch(struct engine *en, enum image_verb verb, const char *reference
 void import_watch(struct import *i, import_progress_fn *fn, void *arg);
 /* Nobody asks for its outcome any more: it is told to stop. */
 void import_cancel(struct import *i);
+unsigned imports_running(const struct engine *en, enum image_verb verb); /* also those that were told to stop */
 /* After any of them ended, the store was read again, and who asked knows. */
 void gc_after(struct engine *en, enum image_verb verb, int result);
 

@@ -11,7 +11,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define FETCHES_MAX 8        /* at the same time; the others wait for their turn */
+#define FETCHES_MAX 8        /* at the same time, also those that were told to stop; the others wait for their turn */
+#define FETCHES_OF_ONE 4     /* of them for one user other than root */
 #define NODE_RETRIES 5       /* for .node/pull alone; containers are tried for as long as they wait */
 #define DOCKER "docker://"
 #define FRESH_MS 1000        /* how long a failure is ErrImagePull, before it is ImagePullBackOff */
@@ -21,6 +22,7 @@ struct pull_private {
 	struct engine *en;
 	struct import *job;  /* NULL: it backs off, or its turn has not come */
 	struct timer timer;
+	uid_t uid;           /* who asked for what job does */
 	uint64_t retry_ns;   /* CLOCK_MONOTONIC */
 	bool fresh;          /* the failure is */
 	struct rate rate;
@@ -66,6 +68,16 @@ static unsigned each_waiter(const struct engine *en, const struct pull *p, void 
 				fn(c, arg);
 		}
 	return n;
+}
+
+static struct container *first_waiter(const struct pull *p)
+{
+	const struct engine *en = p->priv->en;
+	for (size_t i = 0; i < en->npods; i++)
+		for (size_t k = 0; k < en->pods[i]->ncontainers; k++)
+			if (en->pods[i]->containers[k]->pull == p)
+				return en->pods[i]->containers[k];
+	return NULL;
 }
 
 unsigned engine_pull_waiters(const struct engine *en, const struct pull *p)
@@ -133,41 +145,56 @@ static struct pull *pull_new(struct engine *en, const char *reference, struct er
 	return *at = &priv->pull;
 }
 
-static void pull_free(struct pull *p)
+static void pull_unlink(struct pull *p)
 {
-	struct pull_private *priv = p->priv;
-	for (struct pull **at = &priv->en->priv->pulls; *at; at = &(*at)->next)
+	for (struct pull **at = &p->priv->en->priv->pulls; *at; at = &(*at)->next)
 		if (*at == p) {
 			*at = p->next;
 			break;
 		}
-	timer_stop(priv->en->loop, &priv->timer);
+}
+
+static void pull_free(struct pull *p)
+{
+	timer_stop(p->priv->en->loop, &p->priv->timer);
 	free(p->reference);
 	free(p->canonical);
-	free(priv);
+	free(p->priv);
 }
 
-static unsigned fetching(const struct engine *en)
+/* --- whose turn it is --- */
+
+/* Of .node/pull and of pods of root it is root. */
+static uid_t asker(const struct pull *p)
 {
-	unsigned n = 0;
-	for (const struct pull *p = en->priv->pulls; p; p = p->next)
-		n += p->priv->job != NULL;
-	return n;
+	const struct container *c = p->by_node ? NULL : first_waiter(p);
+	return c ? c->pod->spec->owner : 0;
 }
 
-static struct pull *first_queued(const struct engine *en)
+/* Nobody but root takes all places, however slow his registry is. */
+static bool has_place(const struct pull *p)
+{
+	const struct engine *en = p->priv->en;
+	uid_t uid = asker(p);
+	unsigned his = 0;
+	for (const struct pull *o = en->priv->pulls; o; o = o->next)
+		his += o->priv->job && o->priv->uid == uid;
+	return imports_running(en, IMAGE_PULL) < FETCHES_MAX && (!uid || his < FETCHES_OF_ONE);
+}
+
+static struct pull *first_in_turn(const struct engine *en)
 {
 	struct pull *p = en->priv->pulls;
-	while (p && !p->queued)
+	while (p && !(p->queued && has_place(p)))
 		p = p->next;
 	return p;
 }
 
 /* One that cannot be begun makes room for another. */
-static void next_in_turn(struct engine *en)
+void pulls_next(struct engine *en)
 {
 	struct pull *p;
-	while (fetching(en) < FETCHES_MAX && (p = first_queued(en)))
+	while ((p = first_in_turn(en)))
 		attempt(p);
 }
 
@@ -175,10 +202,10 @@ static void pull_end(struct pull *p)
 {
 	struct engine *en = p->priv->en;
 	struct import *job = p->priv->job;
+	pull_unlink(p);
 	pull_free(p);
 	if (job)
 		import_cancel(job);
-	next_in_turn(en);
 	engine_changed(en, NULL, CHANGE_IMAGES);
 }
 
@@ -193,44 +220,21 @@ bool pulls_keep_layers(const struct engine *en)
 
 static bool wanted(const struct pull *p)
 {
-	return p->by_node || engine_pull_waiters(p->priv->en, p);
+	return p->by_node || first_waiter(p);
 }
 
 /* --- the image is there --- */
 
-/* The waiting containers, as serials: starting one may end others' wait. */
-struct waiters {
-	uint64_t *v;
-	size_t n;
-};
-
-static void take_off(struct container *c, void *arg)
-{
-	struct waiters *w = arg;
-	c->pull = NULL;
-	if (w->v)
-		w->v[w->n++] = c->entity.serial;
-}
-
-static struct waiters take_all(struct pull *p)
-{
-	struct waiters w = { .v = calloc(engine_pull_waiters(p->priv->en, p) + 1, sizeof *w.v) };
-	each_waiter(p->priv->en, p, take_off, &w);
-	return w;
-}
-
 void pulls_free(struct engine *en)
 {
-	while (en->priv->pulls) {
-		free(take_all(en->priv->pulls).v);
-		pull_free(en->priv->pulls);
+	struct pull *p;
+	struct container *c;
+	while ((p = en->priv->pulls)) {
+		while ((c = first_waiter(p)))
+			c->pull = NULL;
+		pull_unlink(p);
+		pull_free(p);
 	}
-}
-
-static struct container *waiter(struct engine *en, const struct waiters *w, size_t i)
-{
-	struct entity *ent = engine_entity(en, w->v[i]);
-	return ent ? container_of(ent, struct container, entity) : NULL;
 }
 
 /* One whose `image` is being written anew, or that is being stopped, is none of ours any more. */
@@ -240,23 +244,20 @@ static bool still_meant(struct engine *en, const struct container *c, const char
 	return im && !strcmp(im->canonical, canonical);
 }
 
-/* p is gone afterwards. */
+/* p is gone afterwards: out of the list at once, so that whoever asks anew begins another. */
 static void arrived(struct pull *p)
 {
 	struct engine *en = p->priv->en;
-	struct waiters w = take_all(p);
-	_cleanup_free_ char *canonical = take_ptr(p->canonical);
-	pull_end(p);
-	for (size_t i = 0; i < w.n; i++) {
-		struct container *c = waiter(en, &w, i);
-		if (!c)
-			continue;
-		if (still_meant(en, c, canonical))
+	struct container *c;
+	pull_unlink(p);
+	while ((c = first_waiter(p))) {
+		c->pull = NULL;
+		if (still_meant(en, c, p->canonical))
 			container_start(c);
 		container_show(c);
 		engine_changed(en, c->pod, CHANGE_STATE);
 	}
-	free(w.v);
+	pull_end(p);
 }
 
 void pulls_imported(struct engine *en, const char *reference)
@@ -347,7 +348,6 @@ static void on_pulled(void *arg, int result, const struct err *e)
 		tell(p, "pulled image %s in %.1f s", p->reference, (double)(now_real_ns() - p->started_ns) / 1e9);
 		arrived(p);
 	}
-	next_in_turn(en);
 }
 
 /* p may be gone afterwards. */
@@ -363,9 +363,10 @@ static void attempt(struct pull *p)
 	priv->rate = (struct rate){ 0 };
 	rate_add(&priv->rate, now_mono_ns(), 0);
 	each_waiter(priv->en, p, show_waiter, NULL);
-	p->queued = fetching(priv->en) >= FETCHES_MAX;
+	p->queued = !has_place(p);
 	if (p->queued)
 		return;
+	priv->uid = asker(p);
 	tell(p, "pulling image %s", p->reference);
 	if (import_launch(priv->en, IMAGE_PULL, p->reference, &priv->job, &e)) {
 		failed(p, &e);
@@ -400,10 +401,11 @@ int pull_join(struct container *c, struct err *e)
 		p = pull_new(en, c->spec->image, e);
 	if (!p)
 		return -e->code;
-	if (c->pull != p)
-		pull_leave(c);
+	struct pull *old = c->pull;
 	c->pull = p;
 	c->last_error = 0;
+	if (old && old != p && !wanted(old))
+		pull_end(old);
 	if (fresh || p->state == PULL_BACKOFF)
 		attempt(p);
 	else
@@ -451,15 +453,14 @@ int engine_pull_cancel(struct engine *en, const char *reference, struct err *e)
 	if (!p)
 		return err_set(e, ENOENT, "%s: is not being pulled", reference);
 	tell(p, "pull of image %s cancelled", p->reference);
-	struct waiters w = take_all(p);
 	char words[300];
 	snprintf(words, sizeof words, "the pull of %s was cancelled", p->reference);
-	pull_end(p);
-	for (size_t i = 0; i < w.n; i++) {
-		struct container *c = waiter(en, &w, i);
-		if (c)
-			container_give_up(c, ECANCELED, words);
+	struct container *c;
+	pull_unlink(p);
+	while ((c = first_waiter(p))) {
+		c->pull = NULL;
+		container_give_up(c, ECANCELED, words);
 	}
-	free(w.v);
+	pull_end(p);
 	return 0;
 }
