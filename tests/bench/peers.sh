@@ -15,7 +15,8 @@ CRUN="crun --cgroup-manager=cgroupfs --root $R/crun"
 build=${PODFS_BUILD:-$S/build}
 export CONTAINERS_CONF=$S/containers.conf CONTAINERS_STORAGE_CONF=$S/storage.conf
 
-packages="podman crun conmon netavark containerd docker.io lxc bubblewrap busybox-static jq iptables uidmap"
+packages="podman crun conmon netavark containerd docker.io lxc bubblewrap busybox-static jq iptables uidmap
+	docker-registry skopeo curl isal"
 
 have() { command -v "$1" >/dev/null; }
 wanted() { [[ $1 =~ ${PEERS:-.} ]]; }
@@ -86,7 +87,7 @@ setup() {
 	[ -e "$S/build/build.ninja" ] || meson setup "$S/build" "$top" || return 1
 	meson compile -C "$S/build" podfs podfs-server podfs-pod podfs-image interleave payload logpump || return 1
 	rm -rf "$S"/{podfs,podman,docker,containerd} # images of another build
-	make_rootfs && make_archive && make_config
+	make_rootfs && make_archive && make_config && pull_setup
 }
 
 # --- daemons and images ---
