@@ -19,24 +19,28 @@
 #define CALM_MS 60000      /* a server that lived that long was not one of a row */
 #define FIRST_DELAY_MS 50  /* before the second start of a row; doubles */
 #define END_MS 5000        /* what the server may take to end */
+#define AWAY_MS 1000       /* what it may take to notice by itself that it was unmounted */
 #define READY_MS 60000     /* what it may take to begin: it reads every record */
 #define STATUS_REFUSED 2   /* of a server that was not made to go on with its predecessor's mount */
 
 /* What the keeper is about, in the order of a life:
  *
- *   state     server ended            mount gone too     timer             SIGTERM
- *   SERVING   -> PAUSING, or LOST     -> over            -                 unmount -> ENDING
- *   PAUSING   -                       -> over            start -> SERVING  unmount -> over
- *   ENDING    -> over                 -> over            kill the server   -
+ *   state     server ended            mount gone too     timer             SIGTERM            not listed
+ *   SERVING   -> PAUSING, or LOST     -> over            -                 unmount -> ENDING  -> AWAY
+ *   PAUSING   -                       -> over            start -> SERVING  unmount -> over    over
+ *   AWAY      -> over                 -> over            end it -> ENDING  unmount -> ENDING  -
+ *   ENDING    -> over                 -> over            kill the server   -                  -
  *   LOST      over, with an error: the mount is detached
+ *
+ * Not listed: it was unmounted here, while a copy in somebody's mount namespace keeps the connection alive.
  */
-enum keep_state { SERVING, PAUSING, ENDING, LOST };
+enum keep_state { SERVING, PAUSING, AWAY, ENDING, LOST };
 
 #define _cleanup_strs_ __attribute__((cleanup(strs_free)))
 
 struct keep {
 	struct loop loop;
-	struct watch server, signals;
+	struct watch server, signals, mounts;
 	struct timer timer;
 	enum keep_state state;
 	const struct options *o;
@@ -289,7 +293,7 @@ static void on_server(struct watch *w, uint32_t events)
 	struct keep *k = container_of(w, struct keep, server);
 	char how[80];
 	reap(k, how, sizeof how);
-	if (mount_gone(k->m) || k->state == ENDING) {
+	if (mount_gone(k->m) || k->state == AWAY || k->state == ENDING) {
 		over(k);
 		return;
 	}
@@ -302,6 +306,12 @@ static void on_timer(struct timer *t)
 	struct keep *k = container_of(t, struct keep, timer);
 	if (k->state == PAUSING) {
 		serve(k, true);
+		return;
+	}
+	if (k->state == AWAY) {
+		k->state = ENDING;
+		pidfd_send_signal(k->server.fd, SIGTERM, NULL, 0);
+		timer_arm(&k->loop, t, END_MS);
 		return;
 	}
 	note(k, "the server does not end: it is killed");
@@ -343,6 +353,26 @@ static void on_signal(struct watch *w, uint32_t events)
 	timer_arm(&k->loop, &k->timer, END_MS);
 }
 
+/* proc(5): mountinfo is exceptional to poll when the namespace's mounts have changed; EPOLLERR comes along. */
+static void on_mounts(struct watch *w, uint32_t events)
+{
+	struct keep *k = container_of(w, struct keep, mounts);
+	if ((k->state != SERVING && k->state != PAUSING) || mount_listed(k->m))
+		return;
+	if (!k->pid) {
+		over(k);
+		return;
+	}
+	k->state = AWAY;
+	timer_arm(&k->loop, &k->timer, AWAY_MS);
+}
+
+static int watch_mounts(struct keep *k)
+{
+	k->mounts.fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	return k->mounts.fd < 0 ? -errno : loop_add(&k->loop, &k->mounts, EPOLLPRI);
+}
+
 static int watch_signals(struct keep *k)
 {
 	sigset_t set;
@@ -358,6 +388,7 @@ static void keep_free(struct keep *k)
 {
 	end_server(k);
 	close_fd(&k->signals.fd);
+	close_fd(&k->mounts.fd);
 	loop_free(&k->loop);
 	free(k);
 }
@@ -370,10 +401,13 @@ int keep_start(struct keep **out, const struct options *o, struct mount *m, int 
 	*k = (struct keep){ .o = o, .m = m, .lock_fd = lock_fd, .log_fd = log_fd };
 	k->server = (struct watch){ .fd = -1, .fn = on_server };
 	k->signals = (struct watch){ .fd = -1, .fn = on_signal };
+	k->mounts = (struct watch){ .fd = -1, .fn = on_mounts };
 	k->timer.fn = on_timer;
 	int r = loop_init(&k->loop);
 	if (!r)
 		r = watch_signals(k);
+	if (!r)
+		r = watch_mounts(k);
 	if (!r)
 		r = start_server(k, false, e);
 	if (!r)

@@ -35,6 +35,25 @@ bool mount_is_ours(uint64_t id)
 	return false;
 }
 
+bool mount_listed(const struct mount *m)
+{
+	_cleanup_file_ FILE *f = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	size_t cap = 0;
+	char dev[sizeof m->dev];
+	while (f && getline(&line, &cap, f) > 0)
+		if (sscanf(line, "%*u %*u %23s", dev) == 1 && !strcmp(dev, m->dev))
+			return true;
+	return !f || !*m->dev; /* not known: then it is */
+}
+
+static void note_device(struct mount *m)
+{
+	struct statx st;
+	if (!statx(AT_FDCWD, m->path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID, &st))
+		snprintf(m->dev, sizeof m->dev, "%u:%u", st.stx_dev_major, st.stx_dev_minor);
+}
+
 static int check_place(const char *path, struct err *e)
 {
 	struct stat st;
@@ -74,6 +93,7 @@ int mount_do(struct mount *m, const char *source, unsigned long flags, const cha
 	if (mount(source, m->path, FS_TYPE, flags, buf_str(&text)))
 		return err_sys(e, errno, "%s: mount", m->path);
 	m->id = mount_id(m->path);
+	note_device(m);
 	m->fd = take_fd(&fd);
 	return 0;
 }

@@ -16,6 +16,7 @@
 struct mount {
 	char *path;  /* absolute, without links */
 	uint64_t id; /* of the mount, as in /proc/self/mountinfo; 0: not mounted */
+	char dev[24]; /* MAJOR:MINOR of its file system, as there */
 	int fd;      /* /dev/fuse; -1: closed */
 };
 
@@ -29,6 +30,9 @@ int mount_do(struct mount *m, const char *source, unsigned long flags, const cha
 bool mount_undo(struct mount *m);
 /* The connection has ended: somebody unmounted, or aborted it. */
 bool mount_gone(const struct mount *m);
+/* Is it still mounted anywhere in this namespace? Copies in others' namespaces (a service's, a container's) keep the connection
+ * alive after an umount; nobody who unmounts knows of them. */
+bool mount_listed(const struct mount *m);
 void mount_free(struct mount *m);
 
 /* Is that mount id a podfs mount of this namespace? */

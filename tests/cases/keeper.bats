@@ -84,6 +84,28 @@ setup() { new_instance; }
 	within 5 no_process_left
 }
 
+@test "umount ends it though a copy of the mount is left in another namespace" {
+	mount_podfs
+	local keeper holder
+	keeper=$(keeper_pid)
+	# what a service with a mount namespace of its own does
+	unshare --mount --propagation private sleep 1000 &
+	holder=$!
+	within 5 holds_copy $holder
+	mkdir "$T/other"
+	mount --bind "$P" "$T/other"
+	umount "$P"
+	# still mounted here under another name: it goes on
+	[ -d "$T/other/.node" ]
+	umount "$T/other"
+	gone "$keeper" || { kill $holder; return 1; }
+	mount_podfs
+	umount "$P"
+	kill $holder
+	within 5 no_process_left
+}
+holds_copy() { [ "$(readlink /proc/$1/ns/mnt)" != "$(readlink /proc/self/ns/mnt)" ] && grep -q " $P " /proc/$1/mountinfo; }
+
 @test "a dead mount is taken over" {
 	mount_podfs
 	run_pod web "$forever"
