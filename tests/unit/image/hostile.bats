@@ -142,7 +142,7 @@ removed() {
 @test 'cut off anywhere: gzip, zstd, tar' {
 	local filter n said
 	for filter in 'gzip -1c' 'zstd -1qc' cat; do
-		for n in 1 9 18 511 1537 5000 10000 $((20000 - RANDOM % 1000)); do
+		for n in 1 18 1537 10000 $((20000 - RANDOM % 1000)); do
 			"$hostile" -c "$filter" "$n" > "$archive"
 			said=$(import h "$archive" "$max")
 			echo "$filter $n: $said"
@@ -244,13 +244,13 @@ removed() {
 	[ "$output" != 0 ] || removed
 }
 
-# some_pulled GROUP: every sixth of a group as a registry would send it. skopeo reads the archive's layout.
+# some_pulled GROUP: every 15th of a group as a registry would send it. skopeo reads the archive's layout.
 some_pulled() {
 	local name limit code words said n=0
 	command -v skopeo > /dev/null || skip 'needs skopeo'
 	"$hostile" -l "$1" > "$BATS_TEST_TMPDIR/rows"
 	while read -r name limit code words; do
-		[ $((n++ % 6)) = 0 ] || continue
+		[ $((n++ % 15)) = 0 ] || continue
 		rm -rf "$BATS_TEST_TMPDIR/layout"
 		mkdir "$BATS_TEST_TMPDIR/layout"
 		"$hostile" "$name" | tar -C "$BATS_TEST_TMPDIR/layout" -xf -
