@@ -228,3 +228,18 @@ void put_size(struct buf *out, uint64_t bytes)
 		n /= 1024;
 	buf_printf(out, "%.*f%c", n < 99.95, n, units[u]);
 }
+
+bool in_path(const char *program)
+{
+	const char *path = getenv("PATH");
+	for (const char *p = path ? path : PATH_DEFAULT; *p; p += strspn(p, ":")) {
+		char name[PATH_MAX];
+		struct stat st;
+		size_t n = strcspn(p, ":");
+		int len = snprintf(name, sizeof name, "%.*s/%s", (int)n, p, program);
+		if (*p == '/' && len < (int)sizeof name && !stat(name, &st) && S_ISREG(st.st_mode) && !access(name, X_OK))
+			return true;
+		p += n;
+	}
+	return false;
+}

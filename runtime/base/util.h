@@ -69,6 +69,11 @@ void format_time(uint64_t real_ns, char out[RFC3339_LEN + 1]);
 /* The same without the fraction: 2006-01-02T15:04:05Z. */
 void format_time_s(uint64_t real_ns, char out[21]);
 
+/* Where programs are looked for when PATH is not set. */
+#define PATH_DEFAULT "/usr/sbin:/usr/bin:/sbin:/bin"
+/* Is there such a program in PATH? Its relative parts are passed over. */
+bool in_path(const char *program);
+
 /* Bytes of what lies on a disk or comes over a net, as ls -h: 812, 45.2M, 135M. */
 void put_size(struct buf *out, uint64_t bytes);
 

@@ -39,8 +39,6 @@ void engine_changed(struct engine *en, struct pod *p, enum change what);
 void pods_insert(struct engine *en, struct pod *p);
 void pods_remove(struct engine *en, struct pod *p);
 
-#define PATH_DEFAULT "/usr/sbin:/usr/bin:/sbin:/bin"
-
 struct spawn {
 	const char *program; /* podfs-pod, podfs-image */
 	char *const *argv;

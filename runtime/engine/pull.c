@@ -7,7 +7,6 @@
 #include "runtime/engine/private.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -380,16 +379,7 @@ static void attempt(struct pull *p)
 
 bool pull_possible(void)
 {
-	const char *path = getenv("PATH");
-	for (const char *s = path ? path : PATH_DEFAULT; *s; s += strspn(s, ":")) {
-		char program[PATH_MAX];
-		size_t n = strcspn(s, ":");
-		int len = snprintf(program, sizeof program, "%.*s/skopeo", (int)n, s);
-		if (len < (int)sizeof program && !access(program, X_OK))
-			return true;
-		s += n;
-	}
-	return false;
+	return in_path("skopeo");
 }
 
 int pull_join(struct container *c, struct err *e)

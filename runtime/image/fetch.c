@@ -20,7 +20,6 @@
 #define WORDS_MAX 65536
 #define ARGS_MAX 24
 #define END_MS 5000 /* for a killed one to be gone */
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define DOCKER "docker://"
 #define STORAGE "containers-storage:"
 
@@ -37,16 +36,8 @@ static void add(struct args *a, const char *arg)
 
 int fetch_available(struct err *e)
 {
-	const char *path = getenv("PATH");
-	for (const char *p = path ? path : DEFAULT_PATH; *p;) {
-		char name[PATH_MAX];
-		size_t n = strcspn(p, ":");
-		struct stat st;
-		snprintf(name, sizeof name, "%.*s/skopeo", (int)n, p);
-		if (*p == '/' && !stat(name, &st) && S_ISREG(st.st_mode) && !access(name, X_OK))
-			return 0;
-		p += n + (p[n] == ':');
-	}
+	if (in_path("skopeo"))
+		return 0;
 	return err_set(e, ENOSYS, "skopeo is not installed (package skopeo): nothing can be pulled");
 }
 

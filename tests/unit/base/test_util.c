@@ -253,6 +253,24 @@ static void sizes(void **state)
 	}
 }
 
+static void programs_in_path(void **state UNUSED)
+{
+	char *old = getenv("PATH");
+	_cleanup_free_ char *kept = old ? strdup(old) : NULL;
+	setenv("PATH", "/nowhere::/bin:bin", 1);
+	assert_true(in_path("sh"));
+	assert_false(in_path("no-such-program"));
+	/* folders are none, nor is what lies in a relative part */
+	setenv("PATH", "/", 1);
+	assert_false(in_path("bin"));
+	setenv("PATH", "bin:", 1);
+	assert_false(in_path("sh"));
+	unsetenv("PATH");
+	assert_true(in_path("sh"));
+	if (kept)
+		setenv("PATH", kept, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +287,7 @@ int main(void)
 		cmocka_unit_test(removes_deep_trees_of_a_joker),
 		cmocka_unit_test(stays_on_its_mount),
 		cmocka_unit_test(moves_own),
+		cmocka_unit_test(programs_in_path),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
