@@ -13,7 +13,6 @@
 #define FETCHES_MAX 8        /* at the same time, also those that were told to stop; the others wait for their turn */
 #define FETCHES_OF_ONE 4     /* of them for one user other than root */
 #define NODE_RETRIES 5       /* for .node/pull alone; containers are tried for as long as they wait */
-#define DOCKER "docker://"
 #define FRESH_MS 1000        /* how long a failure is ErrImagePull, before it is ImagePullBackOff */
 
 struct pull_private {
@@ -126,8 +125,7 @@ static struct pull *pull_new(struct engine *en, const char *reference, struct er
 	if (r)
 		return NULL;
 	struct pull_private *priv = calloc(1, sizeof *priv);
-	/* A registry's image is called by its name alone. */
-	char *written = strdup(!strncmp(reference, DOCKER, strlen(DOCKER)) ? reference + strlen(DOCKER) : reference);
+	char *written = strdup(reference_name(reference));
 	if (!priv || !written) {
 		free(priv);
 		free(written);

@@ -4,6 +4,7 @@
 #include "runtime/base/util.h"
 #include "runtime/image/failure.h"
 #include "runtime/image/json.h"
+#include "runtime/parse/parse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,6 @@
 #define WORDS_MAX 65536
 #define ARGS_MAX 24
 #define END_MS 5000 /* for a killed one to be gone */
-#define DOCKER "docker://"
 #define STORAGE "containers-storage:"
 
 struct args {
@@ -44,9 +44,9 @@ int fetch_available(struct err *e)
 /* localhost, 127.0.0.0/8, [::1], each with a port or without. */
 bool fetch_is_loopback(const char *source, char host[64])
 {
-	if (strncmp(source, DOCKER, strlen(DOCKER)))
+	const char *s = reference_name(source);
+	if (s == source)
 		return false;
-	const char *s = source + strlen(DOCKER);
 	size_t n = strcspn(s, "/"), name = *s == '[' ? strcspn(s, "]") + 1 : strcspn(s, ":/");
 	unsigned b[4];
 	int end = 0;

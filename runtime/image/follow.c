@@ -11,6 +11,7 @@
 #include "runtime/image/layer.h"
 #include "runtime/image/progress.h"
 #include "runtime/image/source.h"
+#include "runtime/parse/parse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -274,7 +275,6 @@ static void drop_placeholders(struct follow *f, const struct chosen *c)
 /* -EAGAIN: a layer is gone from the store and must be fetched after all. */
 static int store(struct follow *f, struct err *e)
 {
-	const char *docker = "docker://", *name = f->job->reference;
 	struct spool s = { .dir = -1 };
 	struct chosen c = { 0 };
 	size_t missing;
@@ -284,8 +284,7 @@ static int store(struct follow *f, struct err *e)
 	if (!r)
 		r = check_blobs(f, &c, e);
 	if (!r)
-		r = image_store(f->d, f->w, &s, &c, f->ws,
-				strncmp(name, docker, strlen(docker)) ? name : name + strlen(docker), &missing, e);
+		r = image_store(f->d, f->w, &s, &c, f->ws, reference_name(f->job->reference), &missing, e);
 	if (r == -EAGAIN)
 		drop_placeholders(f, &c);
 	chosen_free(&c);

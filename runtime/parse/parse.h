@@ -50,6 +50,8 @@ struct image_ref {
 };
 int parse_reference(const char *text, size_t len, struct image_ref *out, struct err *e);
 void image_ref_free(struct image_ref *r);
+/* The reference as a name: without `docker://`, which says nothing. Points into it. */
+const char *reference_name(const char *reference);
 
 /* Control verbs of `ctl`: start stop restart pause unpause kill [SIGNAL]. */
 enum ctl_verb { CTL_START, CTL_STOP, CTL_RESTART, CTL_PAUSE, CTL_UNPAUSE, CTL_KILL };

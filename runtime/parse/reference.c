@@ -345,6 +345,11 @@ int parse_reference(const char *text, size_t len, struct image_ref *out, struct 
 	return t ? local_reference(s, t, out, e) : registry_reference(s, out, e);
 }
 
+const char *reference_name(const char *reference)
+{
+	return strncmp(reference, DOCKER, strlen(DOCKER)) ? reference : reference + strlen(DOCKER);
+}
+
 void image_ref_free(struct image_ref *r)
 {
 	free(r->canonical);
