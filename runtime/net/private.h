@@ -14,8 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct cni;
 struct link_sock;
 struct nft;
+struct ports;
 
 #define UID_LEN 36
 #define NAME_MAX_LEN 63 /* a DNS label */
@@ -54,6 +56,8 @@ struct net {
 	struct nft *nft;
 	struct attachment *pods;
 	unsigned npods;
+	struct ports *ports;        /* ports.c; NULL: none yet */
+	struct cni *cni;            /* cni.c; NULL: none yet */
 };
 
 extern struct net net_self;
@@ -70,10 +74,42 @@ void server_send(struct net *n, struct wire_out *o); /* takes o's memory, borrow
 /* N_EVENT, N_LEAK, N_FREED; uid NULL: of no pod. */
 void server_event(struct net *n, enum net_op op, const char *uid, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* --- main.c --- */
+void server_gone(struct net *n); /* closes the connection; without pods the process ends, unless another server comes */
+void leave_later(struct net *n); /* looks whether there is still a reason to stay */
+
 /* --- requests.c --- */
 void request_handle(struct net *n, struct wire_in *in);
 
 /* --- attach.c --- */
 struct attachment *attachment_find(struct net *n, const char *uid);
+struct attach_request {
+	const char *uid, *pod;
+	uint64_t host, rate_in, rate_out;
+	int netns; /* -1: make one */
+};
+/* *netns: the pod's namespace, owned by the caller, where q had none; else -1. */
+int attach(struct net *n, const struct attach_request *q, int *netns, struct err *e);
+int detach(struct net *n, const char *uid, struct err *e);
+/* Removes bridge and all if nothing is attached: at once, or in a while, in case another pod comes. */
+void idle_now(struct net *n);
+void idle_later(struct net *n);
+
+/* --- alias.c: how what is ours is called --- */
+void net_ifb_name(const char *uid, char out[IFNAMSIZ]);                       /* pg + 12 hex digits of uid */
+void net_alias(const struct net *n, const struct attachment *a, char out[256]); /* BRIDGE: pod NAME UID */
+/* The uid in an alias that net_alias made for this bridge; false: it is not ours. */
+bool net_alias_uid(const struct net *n, const char *alias, char uid[UID_LEN + 1]);
+void net_mac(const struct net_addr addr[2], unsigned char out[6]);            /* 0a:58 and four bytes of the address, IPv4's first */
+
+/* --- sync.c --- */
+/* Everything that carries our names and belongs to no attachment goes; what does not is tried again. */
+void sync_strangers(struct net *n);
+/* A link that could not be removed. */
+void leak_add(struct net *n, const char *uid, const char *link, const struct err *why);
+
+/* --- watch.c --- */
+int watch_open(struct net *n, struct err *e); /* of what others do to the bridge and the table: it is repaired */
+void watch_pass(struct net *n);               /* what has been told so far was our own doing */
 
 #endif
