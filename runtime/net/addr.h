@@ -24,6 +24,8 @@ struct net_addr {
 static inline bool addr_is(const struct net_addr *a) { return a->family != AF_UNSPEC; }
 static inline unsigned addr_len(const struct net_addr *a) { return a->family == AF_INET ? 4 : 16; }
 
+/* An address without a prefix: its prefix is the whole length. -EINVAL. */
+int addr_parse(const char *text, sa_family_t family, struct net_addr *out);
 /* `10.213.0.0/20`, `fd00::/64`; `-`: AF_UNSPEC. A subnet has room for two hosts at least and no bits behind its prefix. */
 int addr_subnet(const char *text, sa_family_t family, struct net_addr *out, struct err *e);
 /* Host number n of the subnet, with its prefix. AF_UNSPEC if the subnet is; -ERANGE: not a host's number there (0, IPv4's last). */
