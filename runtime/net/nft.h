@@ -25,9 +25,11 @@ struct nft;
 int nft_open(struct nft **out, const char *table, struct err *e); /* talks to nobody yet */
 void nft_close(struct nft **t);                                   /* leaves the table as it is */
 
-/* The table as it has to be for a bridge with these subnets (AF_UNSPEC: without), one transaction. There already: its elements stay
- * until their pods are set or nft_forget_strangers. Not there though it was: made again with all that is published. */
-int nft_ensure(struct nft *t, const char *bridge, const struct net_addr *v4, const struct net_addr *v6, struct err *e);
+/* The table as it has to be for a bridge with these subnets (IPv4, IPv6; AF_UNSPEC: without), in one transaction; costs nothing
+ * when it was made before and nft_lost was not called since. Elements that a process before this one left stay until their
+ * pods' ports are set, or nft_forget_strangers. */
+int nft_ensure(struct nft *t, const char *bridge, const struct net_addr subnet[2], struct err *e);
+void nft_lost(struct nft *t); /* somebody may have removed or changed it: the next nft_ensure makes it anew, with all elements */
 int nft_remove(struct nft *t, struct err *e); /* with all elements; not there: 0 */
 
 /* These instead of what this pod had, in one transaction: all or none. n 0: none. */
