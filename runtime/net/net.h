@@ -25,8 +25,9 @@ enum net_op {
 	N_ATTACH = 128, /* K_UID K_POD K_HOST [K_RATE_IN K_RATE_OUT] K_PORT* [fd: a network namespace]. Without fd it makes one, and the reply
 	                   carries it. The pod gets host number K_HOST of both subnets on its eth0; the bridge, table and
 	                   dnsmasq are made first if they are not there. Attached already (after a crash of either side): what
-	                   is missing is repaired, the rest left alone. */
-	N_DETACH,       /* K_UID: ports, names, elements, the veth pair; not there: 0. The last one takes bridge and table along */
+	                   is missing is repaired, the rest left alone. The reply: K_ADDR*. Ports that cannot be had do not keep a
+	                   pod from its network: N_EVENT */
+	N_DETACH,       /* K_UID: ports, names, elements, the veth pair; not there: 0. A while after the last one bridge and table go */
 	N_PORTS,        /* K_UID K_PORT*: instead of those it had, all or none: -EADDRINUSE, -EADDRNOTAVAIL, and K_ERROR says by whom */
 	N_RATE,         /* K_UID K_RATE_IN K_RATE_OUT */
 	N_SYNC,         /* K_UID*: these are all; whatever else carries our names is removed */

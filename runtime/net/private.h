@@ -54,8 +54,11 @@ struct net {
 	struct server server;
 	struct link_sock *links;    /* rtnetlink of the host */
 	struct nft *nft;
-	struct attachment *pods;
-	unsigned npods;
+	int bridge_index;           /* 0: not made, or lost (bridge.c) */
+	bool bridge_whole;
+	struct attachment *pods;    /* the newest first */
+	struct leak *leaks;         /* sync.c */
+	struct timer idle;          /* nothing is attached: the bridge goes (attach.c) */
 	struct ports *ports;        /* ports.c; NULL: none yet */
 	struct cni *cni;            /* cni.c; NULL: none yet */
 };
@@ -90,7 +93,7 @@ struct attach_request {
 };
 /* *netns: the pod's namespace, owned by the caller, where q had none; else -1. */
 int attach(struct net *n, const struct attach_request *q, int *netns, struct err *e);
-int detach(struct net *n, const char *uid, struct err *e);
+void detach(struct net *n, const char *uid); /* not attached: nothing; what cannot be removed is a leak */
 /* Removes bridge and all if nothing is attached: at once, or in a while, in case another pod comes. */
 void idle_now(struct net *n);
 void idle_later(struct net *n);
