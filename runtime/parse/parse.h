@@ -87,6 +87,10 @@ bool ports_overlap(const struct port *a, const struct port *b); /* they can't be
 enum kv_kind { KV_ENV, KV_LABEL, KV_ANNOTATION };
 int check_kv(enum kv_kind kind, const char *text, size_t len, struct err *e);
 
+/* Before jansson sees a text from outside: it takes some 300 bytes for `{},` and recurses for `[[`. -EINVAL: nested deeper
+ * than depth levels, -E2BIG: more than so many values of all kinds. Whether it is JSON is not looked at. */
+int json_bounds(const char *text, size_t len, unsigned depth, unsigned values, struct err *e);
+
 /* INI through inih: the only file of the project that includes it is runtime/parse/ini.c.
  *
  * Debian's inih cuts lines at 200 bytes, and section names and continued keys at 50, without a word.
