@@ -31,8 +31,10 @@ enum net_op {
 	N_PORTS,        /* K_UID K_PORT*: instead of those it had, all or none: -EADDRINUSE, -EADDRNOTAVAIL, and K_ERROR says by whom */
 	N_RATE,         /* K_UID K_RATE_IN K_RATE_OUT */
 	N_SYNC,         /* K_UID*: these are all; whatever else carries our names is removed */
-	N_CNI_ADD,      /* K_UID K_POD K_CNI K_PORT* fd: runs the chain; the reply: K_ADDR*. Its time is limited (CNI_DEADLINE_S) */
-	N_CNI_DEL,      /* K_UID: of the chain that was run (from its cached result); tried again until it holds, a K_TEXT leak meanwhile */
+	N_CNI_ADD,      /* K_UID K_POD K_CNI [K_RATE_IN K_RATE_OUT] K_PORT* fd: runs the chain; the reply: K_ADDR*. Its time is limited
+	                   (CNI_DEADLINE_S), then it is taken back. Attached already to the same namespace: nothing is run */
+	N_CNI_DEL,      /* K_UID [fd: its namespace, for a podfs-net that did not make the attachment]: of the chain that was run (from its
+	                   cached result); the reply says how the first try went; tried again until it holds, an N_LEAK meanwhile */
 
 	/* events */
 	N_LEAK = 160,   /* K_UID? K_TEXT: could not be freed, is tried again */

@@ -44,10 +44,11 @@ int nft_set_ports(struct nft *t, const char *uid, const struct nft_port *p, size
 	if (nft_fails)
 		return err_set(e, nft_fails, "no table today");
 	assert_in_range(n, 0, 2048);
-	if (!strcmp(uid, WEB)) {
+	if (strcmp(uid, WEB))
+		return 0;
+	if (n)
 		memcpy(table, p, n * sizeof *p);
-		ntable = n;
-	}
+	ntable = n;
 	return 0;
 }
 
