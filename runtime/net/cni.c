@@ -163,13 +163,14 @@ struct sync {
 
 static void on_stranger_gone(void *arg, const struct err *e, const struct strs *addrs)
 {
+	leave_later(arg);
 }
 
 static void sync_one(void *arg, const char *uid)
 {
 	const struct sync *s = arg;
 	if (!s->listed(s->arg, uid))
-		chain_del(s->net->cni, uid, -1, on_stranger_gone, NULL);
+		chain_del(s->net->cni, uid, -1, on_stranger_gone, s->net);
 }
 
 void cni_sync(struct net *n, bool (*listed)(void *arg, const char *uid), void *arg)

@@ -212,9 +212,6 @@ bool chain_any(const struct cni *c)
 
 int cni_open(struct cni **out, const struct cni_setup *s, struct err *e)
 {
-	int r = mkdir_all(s->cache, 0700);
-	if (r)
-		return err_sys(e, -r, "%s", s->cache);
 	struct cni *c = calloc(1, sizeof *c);
 	if (!c)
 		return err_set(e, ENOMEM, "not enough memory");
@@ -225,6 +222,8 @@ int cni_open(struct cni **out, const struct cni_setup *s, struct err *e)
 
 void cni_close(struct cni **c)
 {
+	if (*c)
+		rmdir((*c)->s.cache); /* without a record in it, it is as if there had never been one */
 	while (*c && (*c)->chains) {
 		struct chain *ch = (*c)->chains;
 		(*c)->chains = ch->next;

@@ -21,7 +21,7 @@ struct cni;
 
 struct cni_setup {
 	struct loop *loop;
-	const char *conf, *bin, *cache; /* /etc/cni/net.d; folders of plugins; the folder of records, which is made */
+	const char *conf, *bin, *cache; /* /etc/cni/net.d; folders of plugins; the folder of records, made when there is one */
 	unsigned deadline_ms, retry_ms;
 	void *arg;
 	void (*leak)(void *arg, const char *uid, const char *words); /* DEL does not hold; it is tried again */

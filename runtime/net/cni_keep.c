@@ -107,9 +107,10 @@ int chain_store(void *arg, struct err *e)
 	const struct chain *ch = arg;
 	char name[64];
 	_cleanup_buf_ struct buf b = { 0 };
+	int made = mkdir_all(ch->cni->s.cache, 0700);
 	_cleanup_close_ int dir = open(ch->cni->s.cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	record_name(ch->rec.uid, name);
-	int r = cni_record_text(&ch->rec, &b);
+	int r = made ? made : cni_record_text(&ch->rec, &b);
 	if (!r)
 		r = dir < 0 ? -errno : replace_file_at(dir, name, b.data, b.len, 0600);
 	if (!r && fsync(dir))

@@ -13,7 +13,7 @@
 /* A socket, or one to be: port.family is one, port.count 1. */
 struct held {
 	struct held *next;
-	struct port port;
+	struct port port, line; /* line: what it is part of, for words */
 	struct relay relay;
 	bool stays;   /* while a change is made: it is wanted further on, at pod_port */
 	uint16_t pod_port;
@@ -138,7 +138,7 @@ static struct held *find_held(const struct pod_ports *pod, const struct port *p)
 	return h;
 }
 
-static int want_one(struct change *c, const struct port *p, struct err *e)
+static int want_one(struct change *c, const struct port *line, const struct port *p, struct err *e)
 {
 	struct held *h = find_held(c->pod, p);
 	if (h) {
@@ -151,7 +151,7 @@ static int want_one(struct change *c, const struct port *p, struct err *e)
 	h = calloc(1, sizeof *h);
 	if (!h)
 		return err_set(e, ENOMEM, "no memory for a published port");
-	*h = (struct held){ .port = *p, .relay.watch.fd = -1, .pod_port = p->pod };
+	*h = (struct held){ .port = *p, .line = *line, .relay.watch.fd = -1, .pod_port = p->pod };
 	*c->tail = h;
 	c->tail = &h->next;
 	c->nmade++;
@@ -173,7 +173,7 @@ static int want_line(struct change *c, const struct port *line, struct err *e)
 		p.family = families[f];
 		p.count = 1;
 		for (unsigned i = 0; i < line->count; i++, p.host++, p.pod++) {
-			int r = want_one(c, &p, e);
+			int r = want_one(c, line, &p, e);
 			if (r)
 				return r;
 		}
@@ -225,10 +225,11 @@ static const struct pod_ports *pod_in_the_way(const struct ports *all, const str
 	return NULL;
 }
 
-static int explain(struct change *c, const struct port *p, int code, struct err *e)
+static int explain(struct change *c, const struct held *h, int code, struct err *e)
 {
+	const struct port *p = &h->port;
 	char text[PORT_TEXT], who[OWNER_TEXT], where[INET6_ADDRSTRLEN] = "";
-	format_port(p, text);
+	format_port(&h->line, text);
 	if (code == EADDRNOTAVAIL)
 		return err_set(e, code, "%s: the host does not have the address %s", text,
 			       inet_ntop(p->family, p->addr, where, sizeof where));
@@ -253,7 +254,7 @@ static int open_port(struct change *c, struct held *h, struct err *e)
 	union net_sockaddr to = target(c, h, h->port.pod);
 	_cleanup_close_ int fd = bind_port(&h->port);
 	if (fd < 0)
-		return explain(c, &h->port, -fd, e);
+		return explain(c, h, -fd, e);
 	int r = relay_start(&c->all->relays, &h->relay, fd, h->port.proto, &to);
 	if (r)
 		return err_sys(e, -r, "relay");

@@ -236,6 +236,8 @@ static void held_by_a_pod(void **state)
 {
 	assert_int_equal(set(DB, "5432:5432 127.0.0.1:53:53/udp"), 0);
 	refused(WEB, "80:80 5432:80", EADDRINUSE, "5432:80/tcp: port 5432 is in use by the pod db");
+	assert_string_equal(err.text, "5432:80/tcp: port 5432 is in use by the pod db");
+	refused(WEB, "5430-5433:80-83", EADDRINUSE, "5430-5433:80-83/tcp: port 5432 is in use by the pod db");
 	refused(WEB, "53:53/udp", EADDRINUSE, "in use by the pod db");
 	assert_int_equal(set(WEB, "53:53 127.0.0.2:53:53/udp"), 0);
 	ports_drop(&net, DB);
