@@ -75,8 +75,10 @@ static int add_veth(struct net *n, const struct attachment *a, int netns, struct
 static bool has_veth(struct net *n, const struct attachment *a, struct link_sock *inside)
 {
 	struct link_info l;
+	char alias[LINK_ALIAS];
+	net_alias(n, a, alias);
 	return !link_find(n->links, a->veth, &l) && link_index(inside, "eth0") > 0 &&
-		(l.master == n->bridge_index || !link_set_master(n->links, a->veth, n->bridge_index, NULL)) &&
+		(l.master == n->bridge_index || !link_set_master(n->links, a->veth, alias, n->bridge_index, NULL)) &&
 		(l.up || !link_set_up(n->links, l.index, NULL));
 }
 
@@ -186,15 +188,13 @@ int attach(struct net *n, const struct attach_request *q, int *netns, struct err
 void detach(struct net *n, const char *uid)
 {
 	struct attachment *a = attachment_find(n, uid);
-	struct err why = { 0 };
 	if (!a)
 		return;
 	ports_drop(n, uid);
 	watch_pass(n);
 	names_drop(n, a);
 	rate_drop(n, a);
-	if (link_delete(n->links, a->veth, &why))
-		leak_add(n, uid, a->veth, &why);
+	remove_later(n, uid, a->veth);
 	unlink_attachment(n, a);
 	free(a);
 	idle_later(n);
@@ -209,7 +209,8 @@ void idle_now(struct net *n)
 		return;
 	spare_drop_all(n);
 	struct err e = { 0 };
-	if (bridge_remove(n, &e) && e.code != EBUSY)
+	int r = bridge_remove(n, &e);
+	if (r && r != -EBUSY)
 		server_event(n, N_EVENT, NULL, "what is left of the pods' network: %s", e.text);
 }
 

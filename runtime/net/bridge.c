@@ -81,8 +81,10 @@ static int take_back_pods(struct net *n, struct err *e)
 	int r = 0;
 	for (struct attachment *a = n->pods; a && !r; a = a->next) {
 		struct link_info l;
+		char alias[LINK_ALIAS];
+		net_alias(n, a, alias);
 		if (!link_find(n->links, a->veth, &l) && l.master != n->bridge_index)
-			r = link_set_master(n->links, a->veth, n->bridge_index, e);
+			r = link_set_master(n->links, a->veth, alias, n->bridge_index, e);
 	}
 	return r;
 }

@@ -41,7 +41,8 @@ int link_add_veth(struct link_sock *s, const struct veth *v, struct err *e); /* 
 /* A link of that kind, up: bridge (without STP), ifb. mac NULL: the kernel's choice. -EEXIST. */
 int link_add(struct link_sock *s, const char *kind, const char *name, const char *alias, const unsigned char *mac, struct err *e);
 int link_set_up(struct link_sock *s, int index, struct err *e);
-int link_set_master(struct link_sock *s, const char *name, int master, struct err *e);
+/* Puts a veth's end into a bridge, with all that link_add_veth gives it. */
+int link_set_master(struct link_sock *s, const char *name, const char *alias, int master, struct err *e);
 int link_delete(struct link_sock *s, const char *name, struct err *e); /* not there: 0 */
 
 /* Sets the link up and adds what of this it does not have: the count of it in *added. A gateway is a default route; family AF_UNSPEC: passed over. */

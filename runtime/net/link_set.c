@@ -31,13 +31,29 @@ static int set_mac(struct rtnl_link *l, const unsigned char mac[6])
 	return 0;
 }
 
-/* The alias can only be given to a link that is there. A port of a bridge has no use for addresses of its own. */
+/* Packets that a pod sends to its own published port come back by the port they came from, where the host filters what it bridges
+ * (br_netfilter): the bridge would drop them. */
+static void put_hairpin(struct nl_msg *m)
+{
+	struct nlattr *info = nla_nest_start(m, IFLA_LINKINFO), *port;
+	nla_put_string(m, IFLA_INFO_SLAVE_KIND, "bridge");
+	port = nla_nest_start(m, IFLA_INFO_SLAVE_DATA);
+	nla_put_u8(m, IFLA_BRPORT_MODE, 1);
+	nla_nest_end(m, port);
+	nla_nest_end(m, info);
+}
+
+/* What can only be given to a link that is there. A port of a bridge has no use for addresses of its own. */
 static void plan_alias(struct link_sock *s, const char *name, const char *alias, bool port)
 {
 	_link_ struct rtnl_link *l = link_object(NULL, name, alias);
+	struct nl_msg *m = NULL;
 	if (l && port)
 		rtnl_link_inet6_set_addr_gen_mode(l, rtnl_link_inet6_str2addrgenmode("none"));
-	plan_link(s, "alias", l, 0);
+	int built = l ? rtnl_link_build_add_request(l, 0, &m) : -1;
+	if (port && built >= 0)
+		put_hairpin(m);
+	link_plan(s, "alias", built, m);
 }
 
 static void plan_up(struct link_sock *s, const char *name, int index)
@@ -91,12 +107,13 @@ int link_set_up(struct link_sock *s, int index, struct err *e)
 	return link_commit(s, 0, NULL, e);
 }
 
-int link_set_master(struct link_sock *s, const char *name, int master, struct err *e)
+int link_set_master(struct link_sock *s, const char *name, const char *alias, int master, struct err *e)
 {
 	_link_ struct rtnl_link *l = link_object(NULL, name, NULL);
 	if (l)
 		rtnl_link_set_master(l, master);
 	plan_link(s, "master", l, 0);
+	plan_alias(s, name, alias, true);
 	return link_commit(s, 0, NULL, e);
 }
 

@@ -37,7 +37,7 @@ static bool somebody_knocks(const struct net *n)
 static void on_leave(struct timer *t UNUSED)
 {
 	struct net *n = &net_self;
-	if (n->server.watch.fd >= 0 || n->pods || cni_busy(n))
+	if (n->server.watch.fd >= 0 || n->pods || n->leaving || cni_busy(n))
 		return;
 	idle_now(n);
 	n->loop.stop = !somebody_knocks(n);
@@ -190,6 +190,7 @@ static int serve(struct net *n)
 	int r = loop_run(&n->loop);
 	unlink_socket(n, st.st_ino);
 	close_fd(&n->listener.fd);
+	cni_stop(n);
 	ports_close(n);
 	nft_close(&n->nft);
 	link_sock_close(&n->links);

@@ -57,7 +57,7 @@ struct net {
 	int bridge_index;           /* 0: not made, or lost (bridge.c) */
 	bool bridge_whole;
 	struct attachment *pods;    /* the newest first */
-	struct leak *leaks;         /* sync.c */
+	struct leaving *leaving;    /* links (sync.c) */
 	struct timer idle;          /* nothing is attached: the bridge goes (attach.c) */
 	struct ports *ports;        /* ports.c; NULL: none yet */
 	struct cni *cni;            /* cni.c; NULL: none yet */
@@ -93,7 +93,7 @@ struct attach_request {
 };
 /* *netns: the pod's namespace, owned by the caller, where q had none; else -1. */
 int attach(struct net *n, const struct attach_request *q, int *netns, struct err *e);
-void detach(struct net *n, const char *uid); /* not attached: nothing; what cannot be removed is a leak */
+void detach(struct net *n, const char *uid); /* not attached: nothing */
 /* Removes bridge and all if nothing is attached: at once, or in a while, in case another pod comes. */
 void idle_now(struct net *n);
 void idle_later(struct net *n);
@@ -108,8 +108,8 @@ void net_mac(const struct net_addr addr[2], unsigned char out[6]);            /*
 /* --- sync.c --- */
 /* Everything that carries our names and belongs to no attachment goes; what does not is tried again. */
 void sync_strangers(struct net *n);
-/* A link that could not be removed. */
-void leak_add(struct net *n, const char *uid, const char *link, const struct err *why);
+/* A link of a pod that is not attached any more: looked at a while later; what is then still there is removed, or a leak. */
+void remove_later(struct net *n, const char *uid, const char *link);
 
 /* --- watch.c --- */
 int watch_open(struct net *n, struct err *e); /* of what others do to the bridge and the table: it is repaired */

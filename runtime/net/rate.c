@@ -82,5 +82,5 @@ void rate_drop(struct net *n, struct attachment *a)
 	char ifb[IFNAMSIZ];
 	net_ifb_name(a->uid, ifb);
 	if (a->rate_out)
-		link_delete(n->links, ifb, NULL);
+		remove_later(n, a->uid, ifb);
 }

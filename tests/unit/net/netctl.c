@@ -5,8 +5,8 @@
  *
  *     attach UID POD HOST [in=BITS] [out=BITS] [port=LINE]… [ns=FILE] [keep=FILE]   FILE: of a network namespace; keep binds it there
  *     detach UID | ports UID [LINE]… | rate UID IN OUT | sync [UID]…
- *     raw OP [KEY=TEXT]…    any message, keys as numbers       junk TEXT   bytes that are no message
- *     event MS              waits for the next event that was not printed yet
+ *     raw OP [KEY=TEXT]… [ns=FILE]   any message, keys as numbers       junk TEXT   bytes that are no message
+ *     event MS              waits for an event; they are printed as they come anyway
  *     bench N               attaches N pods, host numbers from 1000, and says what each took; detaches them
  *
  * A reply is a line `ok [ADDRESS]…` or `error ERRNO WORDS`, an event `event OP UID WORDS`. Ends with the first error's status.
@@ -193,10 +193,21 @@ static void with_uid(int op, char **w, int n)
 static void raw(char **w, int n)
 {
 	struct wire_out o = { 0 };
+	int ns = -1;
 	begin(&o, atoi(w[1]));
-	for (int i = 2; i < n; i++)
-		put_word(&o, atoi(w[i]), strchr(w[i], '=') ? strchr(w[i], '=') + 1 : "");
+	for (int i = 2; i < n; i++) {
+		const char *value = strchr(w[i], '=') ? strchr(w[i], '=') + 1 : "";
+		if (w[i][0] != 'n') {
+			put_word(&o, atoi(w[i]), value);
+			continue;
+		}
+		ns = open(value, O_RDONLY | O_CLOEXEC);
+		if (ns < 0)
+			die(value);
+		wire_fd(&o, ns);
+	}
 	call(&o, NULL);
+	close_fd(&ns);
 }
 
 static void wait_event(int ms)
@@ -312,10 +323,33 @@ static void command(char *line)
 		printf("what is %s?\n", w[0]);
 }
 
+/* The next line of stdin; events are printed while it is waited for. NULL: end of file. */
+static char *next_line(void)
+{
+	static char line[65536];
+	static size_t len, taken;
+	struct pollfd p[] = { { .events = POLLIN }, { .fd = sock, .events = POLLIN } };
+	memmove(line, line + taken, len -= taken);
+	for (;;) {
+		char *end = memchr(line, '\n', len);
+		if (end) {
+			*end = 0;
+			taken = (size_t)(end + 1 - line);
+			return line;
+		}
+		poll(p, 2, -1);
+		if (p[1].revents)
+			wait_event(0);
+		ssize_t n = p[0].revents ? read(0, line + len, sizeof line - len) : 1;
+		if (n <= 0)
+			return NULL;
+		len += p[0].revents ? (size_t)n : 0;
+	}
+}
+
 int main(int argc, char **argv)
 {
-	char *line = NULL;
-	size_t cap = 0;
+	char *line;
 	if (argc == 8 && !strcmp(argv[1], "start"))
 		return start(argv + 2);
 	if (argc != 2)
@@ -327,8 +361,7 @@ int main(int argc, char **argv)
 		errno = -sock;
 		die(argv[1]);
 	}
-	while (getline(&line, &cap, stdin) > 0)
+	while ((line = next_line()))
 		command(line);
-	free(line);
 	return failed;
 }
