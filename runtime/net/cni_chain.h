@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-#define CNI_AT_ONCE 4
+#define CNI_AT_ONCE 8
 #define CNI_RETRY_MS 1000 /* doubled with each failure, up to: */
 #define CNI_RETRY_MAX_MS 60000
 
