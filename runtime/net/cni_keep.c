@@ -85,7 +85,10 @@ static int chain_load(struct cni *c, const char *uid, struct chain **out, struct
 	struct chain *ch = chain_new(c);
 	if (!ch)
 		return err_set(e, ENOMEM, "not enough memory");
-	if (cni_record_parse(buf_str(&b), b.len, &ch->rec, e)) {
+	r = cni_record_parse(buf_str(&b), b.len, &ch->rec, e);
+	if (!r && strcmp(ch->rec.uid, uid))
+		r = err_set(e, EINVAL, "it is of another pod");
+	if (r) {
 		chain_free(ch);
 		return err_prefix(e, "%s/%s", c->s.cache, name);
 	}

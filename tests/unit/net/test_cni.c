@@ -209,6 +209,9 @@ static void every_record_is_told(void **state)
 	assert_int_equal(n, 2);
 	put_file(cache, "33333333-0000.json", 0600, "{ rubbish");
 	said(del("33333333-0000", -1), -EINVAL, "33333333-0000.json: bad JSON");
+	assert_int_equal(sh("cd %s && cp " WEB ".json 44444444-0000.json", cache), 0);
+	said(del("44444444-0000", -1), -EINVAL, "44444444-0000.json: it is of another pod");
+	assert_int_equal(sh("rm %s/44444444-0000.json", cache), 0);
 	assert_int_equal(del(WEB, -1), 0);
 	assert_int_equal(del(DB, -1), 0);
 	assert_int_equal(sh("test \"$(ls %s)\" = '33333333-0000.json\nstranger.txt'", cache), 0);
