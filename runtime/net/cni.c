@@ -3,6 +3,7 @@
 
 #include "runtime/net/cni_chain.h"
 #include "runtime/net/ports.h"
+#include "runtime/net/spare.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -118,6 +119,16 @@ static int read_ports(const struct wire_in *in, struct port *out, size_t *n, str
 	return 0;
 }
 
+/* The chain makes eth0 only; other runtimes run the plugin `loopback` before it. */
+static int raise_lo(int netns, struct err *e)
+{
+	struct netns ns;
+	int r = netns >= 0 ? netns_enter(netns, &ns, e) : -EINVAL;
+	if (!r)
+		netns_close(&ns);
+	return r == -EINVAL ? err_set(e, EINVAL, "no network namespace was given") : r;
+}
+
 void cni_add(struct net *n, const struct asker *a, struct wire_in *in)
 {
 	struct err e = { 0 };
@@ -140,6 +151,8 @@ void cni_add(struct net *n, const struct asker *a, struct wire_in *in)
 	else
 		read_ports(in, ports, &r.nports, &e);
 	r.ports = ports;
+	if (!e.code)
+		raise_lo(r.netns, &e);
 	if (e.code)
 		on_done(q, &e, NULL);
 	else

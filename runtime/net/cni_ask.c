@@ -1,29 +1,12 @@
 /* What is asked of CNI's attachments: see cni_chain.h. */
 #include "runtime/net/cni_conf.h"
 #include "runtime/net/cni_private.h"
+#include "runtime/net/cni_netns.h"
 #include "runtime/net/cni_step.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/nsfs.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-
-/* A network namespace lives in one boot and has one inode while it lives. */
-static int identify(int netns, char out[80], struct err *e)
-{
-	struct stat st;
-	_cleanup_buf_ struct buf boot = { 0 };
-	if (netns < 0 || ioctl(netns, NS_GET_NSTYPE) != CLONE_NEWNET || fstat(netns, &st))
-		return err_set(e, EINVAL, "no network namespace was given");
-	int r = read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &boot);
-	if (r)
-		return err_sys(e, -r, "boot_id");
-	snprintf(out, 80, "%.36s %llu", buf_str(&boot), (unsigned long long)st.st_ino);
-	return 0;
-}
 
 static int check_plugins(const struct cni *c, const struct cni_request *q, const struct cni_net *n, struct err *e)
 {
@@ -38,16 +21,15 @@ static int check_plugins(const struct cni *c, const struct cni_request *q, const
 	return 0;
 }
 
-static int prepare(struct chain *ch, const struct cni_request *q, struct err *e)
+static int prepare(struct chain *ch, const struct cni_request *q, const char *id, struct err *e)
 {
 	struct cni_record *rec = &ch->rec;
 	if (!chain_is_uid(q->uid) || strlen(q->pod) >= sizeof rec->pod)
 		return err_set(e, EINVAL, "not a pod's uid and name");
 	strcpy(rec->uid, q->uid);
 	strcpy(rec->pod, q->pod);
-	int r = identify(q->netns, rec->netns, e);
-	if (!r)
-		r = cni_conf_find(ch->cni->s.conf, q->network, &rec->net, e);
+	strcpy(rec->netns, id);
+	int r = cni_conf_find(ch->cni->s.conf, q->network, &rec->net, e);
 	if (!r)
 		r = check_plugins(ch->cni, q, &rec->net, e);
 	if (r)
@@ -60,54 +42,55 @@ static int prepare(struct chain *ch, const struct cni_request *q, struct err *e)
 	return 0;
 }
 
-static int same_attachment(struct chain *old, const struct chain *ch)
+static void answer_attached(struct chain *ch, const struct cni_request *q, cni_done *done, void *arg)
 {
-	return old->stage == ATTACHED && old->rec.result && !strcmp(old->rec.netns, ch->rec.netns) &&
-	       !strcmp(old->rec.net.name, ch->rec.net.name);
+	struct strs addrs = { 0 };
+	if (ch->netns < 0)
+		ch->netns = fcntl(q->netns, F_DUPFD_CLOEXEC, 3);
+	cni_result_addrs(ch->rec.result, &addrs);
+	done(arg, NULL, &addrs);
+	strs_free(&addrs);
 }
 
-static void add_after(struct chain *old, struct chain *ch)
+/* After what is there now, if there is something. */
+static int add_new(struct cni *c, const struct cni_request *q, const char *id, struct chain *old, const struct call *call, struct err *e)
 {
-	struct err e = { 0 };
-	struct strs addrs = { 0 };
-	if (same_attachment(old, ch)) {
-		if (old->netns < 0)
-			old->netns = take_fd(&ch->netns);
-		int r = cni_result_addrs(old->rec.result, &addrs);
-		if (r)
-			err_set(&e, -r, "not enough memory");
-		answer(&ch->call, r ? &e : NULL, &addrs);
-		strs_free(&addrs);
+	if (old && old->stage != ATTACHED && old->stage != RETRYING)
+		return err_set(e, EBUSY, "the pod's network is being changed already");
+	struct chain *ch = chain_new(c);
+	int r = ch ? prepare(ch, q, id, e) : err_set(e, ENOMEM, "not enough memory");
+	if (r) {
 		chain_free(ch);
-	} else if (old->stage == ATTACHED || old->stage == RETRYING) {
+		return r;
+	}
+	ch->call = *call;
+	if (old) {
 		old->after = ch;
 		chain_begin(old, OP_DEL);
 	} else {
-		err_set(&e, EBUSY, "the pod's network is being changed already");
-		answer(&ch->call, &e, NULL);
-		chain_free(ch);
+		chain_link(ch);
+		chain_begin(ch, OP_ADD);
 	}
+	return 0;
 }
 
 void chain_add(struct cni *c, const struct cni_request *q, cni_done *done, void *arg)
 {
 	struct err e = { 0 };
-	struct chain *old = NULL, *ch = chain_new(c);
-	int r = ch ? prepare(ch, q, &e) : err_set(&e, ENOMEM, "not enough memory");
+	char id[NETNS_ID];
+	struct chain *old = NULL;
+	int r = netns_identify(q->netns, id, &e);
 	if (!r)
 		r = chain_find_or_load(c, q->uid, &old, &e);
-	if (r) {
-		chain_free(ch);
-		done(arg, &e, NULL);
+	if (!r && old && old->stage == ATTACHED && old->rec.result && !strcmp(old->rec.netns, id) &&
+	    !strcmp(old->rec.net.name, q->network)) {
+		answer_attached(old, q, done, arg);
 		return;
 	}
-	ch->call = (struct call){ done, arg };
-	if (old) {
-		add_after(old, ch);
-	} else {
-		chain_link(ch);
-		chain_begin(ch, OP_ADD);
-	}
+	if (!r)
+		r = add_new(c, q, id, old, &(struct call){ done, arg }, &e);
+	if (r)
+		done(arg, &e, NULL);
 }
 
 static void drop_after(struct chain *ch, struct err *e)

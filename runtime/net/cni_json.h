@@ -27,7 +27,7 @@ struct cni_net {
 struct cni_record {
 	char uid[40], pod[64];
 	char sandbox[64];       /* CNI_NETNS as ADD had it: results name it */
-	char netns[80];         /* which namespace that was: boot and inode */
+	char netns[80];         /* which namespace that was (cni_netns.h) */
 	struct cni_net net;
 	struct json_t *runtime; /* what runtimeConfig can carry, by capability */
 	struct json_t *result;  /* of ADD; NULL: it has not ended */

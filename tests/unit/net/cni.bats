@@ -49,6 +49,7 @@ traces() {
 @test "a pod of a CNI network: addresses, reached by the host and at its published port, and nothing left" {
 	start_cni
 	namespace p1
+	inside p1 ip link set lo down
 	run -0 add 1 p1 blue 8080:7000
 	[[ $output == "ok 10.97.0."*"/24 fd97::"*"/64" ]]
 	local a=${output#ok }
@@ -57,6 +58,7 @@ traces() {
 	[ "$(seen host tcp "$a" 7000)" = 10.97.0.1 ]
 	[ "$(seen world tcp 192.0.2.1 8080)" = 192.0.2.2 ]
 	[ -n "$(traces)" ]
+	inside p1 ip -o link show up | grep -q LOOPBACK
 	run -0 add 1 p1 blue 8080:7000 # the server asks again: the same
 	[[ $output == "ok $a/24 "* ]]
 	run -0 del 1

@@ -189,6 +189,21 @@ static void fails_on_both(void **state)
 	close(netns);
 }
 
+/* podfs-net and the pod were both killed: the sandbox is another one, the record is of the old one. */
+static void another_namespace_after_a_crash(void **state)
+{
+	int netns = new_netns();
+	put_net("net", "1.0.0", "good");
+	assert_int_equal(add(WEB, "net", netns), 0);
+	cni_close(&cni);
+	assert_int_equal(cni_open(&cni, &setup, NULL), 0);
+	close(netns);
+	netns = new_netns();
+	assert_int_equal(add(WEB, "net", netns), 0);
+	assert_int_equal(sh("test \"$(cat %s/log)\" = 'ADD\nDEL\nADD'", dir), 0);
+	close(netns);
+}
+
 static void count_uid(void *arg, const char *uid)
 {
 	assert_true(!strcmp(uid, WEB) || !strcmp(uid, DB));
@@ -306,6 +321,7 @@ int main(void)
 		TEST(leaves_a_child),
 		TEST(fails_on_del),
 		TEST(fails_on_both),
+		TEST(another_namespace_after_a_crash),
 		TEST(every_record_is_told),
 		TEST(what_a_plugin_is_given),
 		TEST(many_at_once),
