@@ -33,8 +33,7 @@ locally() {
 	attach 1 p1 port=8080:7000
 	attach 2 p2
 	serve p1 7000
-	host socat TCP4-LISTEN:9090,fork,reuseaddr EXEC:true 3>&- &
-	pids+=($!)
+	background host socat TCP4-LISTEN:9090,fork,reuseaddr EXEC:true
 	within 10 host sh -c 'ss -Hlnt "sport = 9090" | grep -q .'
 	local pid
 	pid=$(host ss -Hlntp 'sport = 9090' | sed 's/.*pid=\([0-9]*\).*/\1/')
@@ -86,13 +85,12 @@ locally() {
 @test "a connection of the host that stands goes on while other ports change, and ends with the pod" {
 	start_net
 	attach 1 p1 port=8080:7000
-	inside p1 socat TCP4-LISTEN:7000,fork,reuseaddr EXEC:cat 3>&- &
-	pids+=($!)
+	background p1 socat TCP4-LISTEN:7000,fork,reuseaddr EXEC:cat
 	within 10 inside p1 sh -c 'ss -Hlnt "sport = 7000" | grep -q .'
 	mkfifo "$T/to"
-	host socat -t 10 - TCP4:127.0.0.1:8080 <"$T/to" >"$T/from" 2>/dev/null 3>&- &
-	local client=$!
-	pids+=($client)
+	# shellcheck disable=SC2016 # the inner shell expands
+	background host sh -c 'exec socat -t 10 - TCP4:127.0.0.1:8080 <"$0/to" >"$0/from" 2>/dev/null' "$T"
+	local client=${pids[-1]}
 	exec 8>"$T/to"
 	echo one >&8
 	within 10 grep -q one "$T/from"
