@@ -240,7 +240,7 @@ static void what_a_plugin_is_given(void **state)
 	struct port p[2];
 	int netns = new_netns();
 	put_plugin("spy", "tr '\\0' '\\n' </proc/$$/environ | sort >env; ls /proc/$$/fd >fds; cat >in.$CNI_COMMAND\n"
-			  "grep -E 'Sig(Blk|Ign|Cgt)' /proc/$$/status >signals; stat -Lc %i $CNI_NETNS >inode\n"
+			  "grep -E 'Sig(Blk|Ign)' /proc/self/status >signals; stat -Lc %i $CNI_NETNS >inode\n"
 			  "[ $CNI_COMMAND != ADD ] || echo '{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"fd00::9/64\"},"
 			  "{\"address\":\"10.0.0.1/8\",\"interface\":0},{\"address\":\"10.0.0.9/8\",\"interface\":1},{\"address\":\"x\"}],"
 			  "\"interfaces\":[{\"name\":\"br\"},{\"name\":\"eth0\",\"sandbox\":\"'$CNI_NETNS'\"}]}'");
