@@ -50,7 +50,7 @@ static struct attachment *describe(struct net *n, const struct attach_request *q
 static int add_veth(struct net *n, const struct attachment *a, int netns, struct err *e)
 {
 	char alias[LINK_ALIAS];
-	struct veth v = { .name = a->veth, .alias = alias, .peer_ns = netns };
+	struct veth v = { .name = a->veth, .alias = alias, .peer_ns = netns, .addr = a->addr };
 	net_alias(n, a, alias);
 	net_mac(a->addr, v.mac);
 	/* The second time for a bridge that is gone, the third for a pair of this pod whose namespace is. */
@@ -90,6 +90,7 @@ static int connect_pod(struct net *n, const struct attachment *a, const struct n
 	struct link_addrs addrs = { .index = link_index(ns->links, "eth0"), .addr = a->addr, .gateway = n->gateway };
 	if (addrs.index < 0)
 		return err_sys(e, -addrs.index, "eth0 of pod %s", a->pod);
+	net_mac(n->gateway, addrs.gateway_mac);
 	return link_add_addrs(ns->links, &addrs, repaired, e);
 }
 
@@ -153,8 +154,17 @@ static void enlist(struct net *n, struct attachment *a)
 	timer_stop(&n->loop, &n->idle);
 }
 
+static void forget_neighbour(struct net *n, const struct attachment *a)
+{
+	unsigned char mac[6];
+	net_mac(a->addr, mac);
+	if (n->bridge_index)
+		link_neighbours(n->links, n->bridge_index, a->addr, mac, false, NULL);
+}
+
 static void undo(struct net *n, const struct attachment *a)
 {
+	forget_neighbour(n, a);
 	link_delete(n->links, a->veth, NULL);
 	idle_later(n);
 }
@@ -194,6 +204,7 @@ void detach(struct net *n, const char *uid)
 	watch_pass(n);
 	names_drop(n, a);
 	rate_drop(n, a);
+	forget_neighbour(n, a);
 	remove_later(n, uid, a->veth);
 	unlink_attachment(n, a);
 	free(a);

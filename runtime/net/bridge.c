@@ -72,6 +72,7 @@ static int find_or_make(struct net *n, struct err *e)
 		return err_set(e, EEXIST, "there is a link %s already that is not this podfs' (alias: %s); choose another name in the config",
 			n->bridge, *l.alias ? l.alias : "none");
 	n->bridge_index = l.index;
+	watch_bridge(n);
 	return l.up ? 0 : link_set_up(n->links, l.index, e);
 }
 
@@ -82,9 +83,13 @@ static int take_back_pods(struct net *n, struct err *e)
 	for (struct attachment *a = n->pods; a && !r; a = a->next) {
 		struct link_info l;
 		char alias[LINK_ALIAS];
+		unsigned char mac[6];
 		net_alias(n, a, alias);
+		net_mac(a->addr, mac);
 		if (!link_find(n->links, a->veth, &l) && l.master != n->bridge_index)
 			r = link_set_master(n->links, a->veth, alias, n->bridge_index, e);
+		if (!r)
+			r = link_neighbours(n->links, n->bridge_index, a->addr, mac, true, e);
 	}
 	return r;
 }

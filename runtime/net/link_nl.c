@@ -14,7 +14,7 @@ struct link_sock {
 	struct step {
 		struct nl_msg *msg;
 		const char *what;
-		int result;
+		int passed, result;
 	} step[BATCH_MAX]; /* changes to be sent */
 	int steps;
 	_Alignas(struct nlmsghdr) char reply[REPLY_MAX];
@@ -223,10 +223,10 @@ int link_each_route(struct link_sock *s, sa_family_t family, int (*fn)(void *arg
 
 /* --- changes --- */
 
-void link_plan(struct link_sock *s, const char *what, int built, struct nl_msg *msg)
+void link_plan(struct link_sock *s, const char *what, int passed, int built, struct nl_msg *msg)
 {
 	struct step *t = &s->step[s->steps++];
-	*t = (struct step){ .what = what, .msg = built < 0 ? NULL : msg, .result = built < 0 || !msg ? -ENOMEM : 0 };
+	*t = (struct step){ .what = what, .passed = passed, .msg = built < 0 ? NULL : msg, .result = built < 0 || !msg ? -ENOMEM : 0 };
 }
 
 static int send_steps(struct link_sock *s)
@@ -262,7 +262,7 @@ static int read_results(struct link_sock *s)
 	return 0;
 }
 
-int link_commit(struct link_sock *s, int passed, int *done, struct err *e)
+int link_commit(struct link_sock *s, int *done, struct err *e)
 {
 	int r = send_steps(s), held = 0;
 	if (!r)
@@ -272,7 +272,7 @@ int link_commit(struct link_sock *s, int passed, int *done, struct err *e)
 	for (int i = 0; i < s->steps; i++) {
 		struct step *t = &s->step[i];
 		held += !t->result;
-		if (!r && t->result && t->result != -passed)
+		if (!r && t->result && t->result != -t->passed)
 			r = err_sys(e, -t->result, "%s", t->what);
 		nlmsg_free(t->msg);
 	}

@@ -35,7 +35,8 @@ int link_each(struct link_sock *s, int (*fn)(void *arg, const struct link_info *
 struct veth {
 	const char *name, *alias;
 	int master, peer_ns;
-	unsigned char mac[6]; /* of eth0 */
+	unsigned char mac[6];        /* of eth0 */
+	const struct net_addr *addr; /* two, of eth0: the master learns its neighbour */
 };
 int link_add_veth(struct link_sock *s, const struct veth *v, struct err *e); /* -EEXIST; -ENODEV: there is no such master */
 /* A link of that kind, up: bridge (without STP), ifb. mac NULL: the kernel's choice. -EEXIST. */
@@ -49,8 +50,13 @@ int link_delete(struct link_sock *s, const char *name, struct err *e); /* not th
 struct link_addrs {
 	int index;
 	const struct net_addr *addr, *gateway; /* each two; gateway NULL: no routes */
+	unsigned char gateway_mac[6];
 };
 int link_add_addrs(struct link_sock *s, const struct link_addrs *a, int *added, struct err *e);
+
+/* Tells the link which MAC these two addresses have, for good, or that it should forget it: so neither side asks, and nobody
+ * else hears the question. */
+int link_neighbours(struct link_sock *s, int index, const struct net_addr addr[2], const unsigned char mac[6], bool add, struct err *e);
 
 /* Every unicast or local route of that family, with the index of its link. */
 struct link_route {

@@ -17,8 +17,8 @@ static int tc_do(struct link_sock *s, const char *what, struct nl_msg *m, int fl
 {
 	if (m)
 		nlmsg_hdr(m)->nlmsg_flags |= (uint16_t)flags;
-	link_plan(s, what, 0, m);
-	return link_commit(s, passed, NULL, e);
+	link_plan(s, what, passed, 0, m);
+	return link_commit(s, NULL, e);
 }
 
 int link_shape(struct link_sock *s, int index, uint64_t rate, uint32_t burst, uint32_t queue, struct err *e)

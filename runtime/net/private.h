@@ -113,6 +113,7 @@ void remove_later(struct net *n, const char *uid, const char *link);
 
 /* --- watch.c --- */
 int watch_open(struct net *n, struct err *e); /* of what others do to the bridge and the table: it is repaired */
+void watch_bridge(struct net *n);             /* n->bridge_index has changed */
 void watch_pass(struct net *n);               /* what has been told so far was our own doing */
 
 #endif

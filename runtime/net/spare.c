@@ -26,15 +26,17 @@ void netns_close(struct netns *ns)
 	close_fd(&ns->fd);
 }
 
-/* Inside. A pod believes no router that another pod plays; eth0 takes this over when it is made. */
+/* Inside; eth0 takes these over when it is made. A pod believes no router that another pod plays. Its addresses are its own: all
+ * follow from one that is. */
 static int prepare(struct link_sock **links, struct err *e)
 {
-	static const char accept_ra[] = "/proc/sys/net/ipv6/conf/default/accept_ra";
 	int r = link_sock_open(links, e);
 	if (!r)
 		r = link_set_up(*links, 1, e);
-	if (!r)
-		write_file(accept_ra, "0", 1);
+	if (!r) {
+		write_file("/proc/sys/net/ipv6/conf/default/accept_ra", "0", 1);
+		write_file("/proc/sys/net/ipv6/conf/default/accept_dad", "0", 1);
+	}
 	return r;
 }
 

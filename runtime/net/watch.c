@@ -3,9 +3,12 @@
  * Owns two netlink sockets that only listen. Messages are looked at, never believed: they only make us look.
  */
 #include "runtime/net/bridge.h"
+#include "runtime/net/link_nl.h"
 #include "runtime/net/nft.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
@@ -104,13 +107,34 @@ static bool read_told(const struct net *n, const struct watch *w, bool (*hurt)(c
 	}
 }
 
+static bool bridge_intact(struct net *n)
+{
+	struct link_info l;
+	return !link_find(n->links, n->bridge, &l) && l.index == n->bridge_index && l.up;
+}
+
 static void on_links(struct watch *w, uint32_t events UNUSED)
 {
 	struct net *n = &net_self;
-	if (!read_told(n, w, bridge_hurt) || !n->bridge_index)
+	if (!read_told(n, w, bridge_hurt) || !n->bridge_index || bridge_intact(n))
 		return;
 	bridge_lost(n);
 	lost(n, "the bridge");
+}
+
+/* The kernel tells of every link of the host, several times for each pod: the filter lets only the bridge's through. It reads
+ * numbers in network order. */
+void watch_bridge(struct net *n)
+{
+	const unsigned at = sizeof(struct nlmsghdr) + offsetof(struct ifinfomsg, ifi_index);
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl((uint32_t)n->bridge_index), 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, ~0u),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog filter = { .len = ARRAY_LEN(code), .filter = code };
+	setsockopt(links.fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
 static void on_rules(struct watch *w, uint32_t events UNUSED)

@@ -53,6 +53,13 @@ namespace() { touch "$T/ns/$1"; unshare --net="$T/ns/$1" ip link set lo up; }
 inside() { local ns=$1; shift; nsenter --net="$T/ns/$ns" "$@"; }
 host() { inside host "$@"; }
 world() { inside world "$@"; }
+# background NAME COMMAND…: until the end of the test.
+background() {
+	local ns=$1
+	shift
+	nsenter --net="$T/ns/$ns" "$@" 3>&- 7>&- &
+	pids+=($!)
+}
 # address NAME LINK IPV4 IPV6
 address() {
 	inside "$1" ip addr add "$3" dev "$2"
@@ -72,7 +79,9 @@ within() {
 		read -rt 0.05 <> <(:) || :
 	done
 }
-not() { ! "$@"; }
+not() { ! "$@" >/dev/null 2>&1; }
+# processes_in NAME: that are in that namespace
+processes_in() { find /proc/[0-9]*/ns/net -lname "net:\[$(stat -c %i "$T/ns/$1")\]" 2>/dev/null; }
 
 uid() { printf '%08x-1111-4222-8333-444444444444' "$1"; }
 veth() { printf 'pf%08x1111' "$1"; }
@@ -133,8 +142,7 @@ drop_ns() { umount "$T/ns/$1"; rm "$T/ns/$1"; }
 
 # serve NAME PORT
 serve() {
-	inside "$1" "$PEER" serve "$2" >"$T/peer.$1" 3>&- 7>&- &
-	pids+=($!)
+	background "$1" "$PEER" serve "$2" >"$T/peer.$1"
 	within 10 grep -q ready "$T/peer.$1"
 }
 # seen NAME tcp|udp ADDRESS PORT: what the server there saw of us

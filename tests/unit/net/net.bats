@@ -18,7 +18,7 @@ saw() { # FROM ADDRESS EXPECTED: over TCP and UDP
 
 nothing_left() {
 	[ "$(host ip -o link | grep -vcE '^[0-9]+: (lo|up0)')" -eq 0 ] && [ -z "$(host nft list tables)" ] &&
-		[ -z "$(ls -A "$T/run" | grep -v '^net.lock$')" ] && ! net_runs && ! pgrep -f "^dnsmasq .*interface=$BR " >/dev/null
+		[ -z "$(ls -A "$T/run" | grep -v '^net.lock$')" ] && ! net_runs && [ -z "$(processes_in host)" ]
 }
 
 @test "pods reach each other, the host and the world, and are reached by the host" {
@@ -301,8 +301,7 @@ fd12:3456::7 web" ]
 }
 
 @test "names: all else is asked of the host's servers; plain names are not" {
-	world dnsmasq -k -C /dev/null --pid-file= --log-facility="$T/queries" -q --no-hosts --no-resolv --address=/example.test/198.51.100.7 3>&- &
-	pids+=($!)
+	background world dnsmasq -k -C /dev/null --pid-file= --log-facility="$T/queries" -q --no-hosts --no-resolv --address=/example.test/198.51.100.7
 	start_net
 	pods 1
 	within 10 resolves p1 example.test 198.51.100.7
@@ -473,8 +472,7 @@ nothing_of_ours() { ! host nft list tables | grep -q $TABLE && ! host ip link sh
 	command -v iperf3 >/dev/null || skip 'no iperf3'
 	start_net
 	pods 1 2
-	inside p2 iperf3 -s >/dev/null 2>&1 3>&- &
-	pids+=($!)
+	background p2 iperf3 -s >/dev/null 2>&1
 	within 5 listens_one p2 5201
 	ask "rate $(uid 1) 40000000 20000000"
 	between 10 21 "$(mbits p1 10.213.0.6)"

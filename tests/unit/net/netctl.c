@@ -7,7 +7,8 @@
  *     detach UID | ports UID [LINE]… | rate UID IN OUT | sync [UID]…
  *     raw OP [KEY=TEXT]… [ns=FILE]   any message, keys as numbers       junk TEXT   bytes that are no message
  *     event MS              waits for an event; they are printed as they come anyway
- *     bench N               attaches N pods, host numbers from 1000, and says what each took; detaches them
+ *     bench N [MS [PID]]    attaches N pods, host numbers from 1000, so long apart, and says what each took, and what podfs-net (PID)
+ *                           had of that on a processor; detaches them
  *
  * A reply is a line `ok [ADDRESS]…` or `error ERRNO WORDS`, an event `event OP UID WORDS`. Ends with the first error's status.
  */
@@ -268,16 +269,29 @@ static double bench_detach(int i)
 	return (double)(now_mono_ns() - t) / 1000;
 }
 
-/* Between two attaches there is a pause in which spare namespaces are made again. */
-static void bench(int n)
+/* Time that a process had on a processor: says more than the clock where the machine has other things to do. */
+static double cpu_us(int pid)
 {
-	double *t = calloc((size_t)n, sizeof *t), *d = calloc((size_t)n, sizeof *d);
+	char path[40], text[64] = "0";
+	snprintf(path, sizeof path, "/proc/%d/schedstat", pid);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && read(fd, text, sizeof text - 1) > 0 ? strtod(text, NULL) / 1000 : 0;
+}
+
+/* Between two attaches there is a pause in which spare namespaces are made again, and a longer one before the last 21. */
+static void bench(int n, int pause_ms, int pid)
+{
+	double *t = calloc((size_t)n, sizeof *t), *d = calloc((size_t)n, sizeof *d), *c = calloc((size_t)n, sizeof *c), before;
 	int *fd = calloc((size_t)n, sizeof *fd);
 	struct pollfd none = { .fd = -1 };
 	quiet = true;
 	for (int i = 0; i < n; i++) {
+		if (i == n - 21)
+			poll(&none, 1, 3000);
+		before = cpu_us(pid);
 		t[i] = bench_attach(i, &fd[i]);
-		poll(&none, 1, 4);
+		c[i] = cpu_us(pid) - before;
+		poll(&none, 1, pause_ms);
 	}
 	for (int i = 0; i < n; i++) {
 		d[i] = bench_detach(i);
@@ -286,9 +300,11 @@ static void bench(int n)
 	int m = n < 21 ? n : 21;
 	printf("attach us: first %.0f, second %.0f, median of the first %d %.0f, of the last %d %.0f\n", t[0], n > 1 ? t[1] : 0, m,
 		median(t, 0, m), m, median(t, n - m, n));
+	printf("of that on a processor: median of the first %d %.0f, of the last %d %.0f\n", m, median(c, 0, m), m, median(c, n - m, n));
 	printf("detach us: median of the first %d %.0f, of the last %d %.0f\n", m, median(d, 0, m), m, median(d, n - m, n));
 	quiet = false;
 	free(t);
+	free(c);
 	free(d);
 	free(fd);
 }
@@ -317,8 +333,8 @@ static void command(char *line)
 		send(sock, w[1], strlen(w[1]), MSG_NOSIGNAL);
 	else if (!strcmp(w[0], "event") && n == 2)
 		wait_event(atoi(w[1]));
-	else if (!strcmp(w[0], "bench") && n == 2)
-		bench(atoi(w[1]));
+	else if (!strcmp(w[0], "bench") && n >= 2)
+		bench(atoi(w[1]), n > 2 ? atoi(w[2]) : 4, n > 3 ? atoi(w[3]) : 0);
 	else
 		printf("what is %s?\n", w[0]);
 }
