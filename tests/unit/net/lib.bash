@@ -105,9 +105,12 @@ ask() { printf '%s\n' "$@" | "$NETCTL" "$T/run"; }
 # A server that stays connected, so that events are heard: hold; then say COMMAND…; unhold.
 hold() {
 	mkfifo "$T/say"
-	"$NETCTL" "$T/run" <"$T/say" >"$T/said" 2>&1 3>&- &
+	: >"$T/said"
+	"$NETCTL" "$T/run" <"$T/say" >>"$T/said" 2>&1 3>&- &
 	pids+=($!)
 	exec 7>"$T/say"
+	say "detach $(uid 4294967295)" >/dev/null # it is connected once it has an answer
+	: >"$T/said"
 }
 unhold() { exec 7>&-; rm -f "$T/say"; }
 # say COMMAND…: waits for the answer, prints everything since the last say.
