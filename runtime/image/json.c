@@ -2,6 +2,7 @@
 #include "runtime/image/json.h"
 
 #include "runtime/base/util.h"
+#include "runtime/parse/parse.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -13,36 +14,11 @@ static void cleanup_json(json_t **j)
 }
 #define _cleanup_json_ __attribute__((cleanup(cleanup_json)))
 
-/* jansson takes some 300 bytes for `{},` and recurses for `[[`: count both outside of strings. */
-static int check_bounds(const char *text, size_t len, struct err *e)
-{
-	size_t depth = 0, values = 0;
-	bool quoted = false;
-	for (size_t i = 0; i < len; i++) {
-		char c = text[i];
-		if (quoted && c == '\\')
-			i++;
-		else if (c == '"')
-			quoted = !quoted;
-		else if (!quoted && (c == '{' || c == '['))
-			depth++, values++;
-		else if (!quoted && (c == '}' || c == ']'))
-			depth -= depth > 0;
-		else if (!quoted && c == ',')
-			values++;
-		if (depth > JSON_DEPTH_MAX)
-			return err_set(e, EINVAL, "JSON nested deeper than %d levels", JSON_DEPTH_MAX);
-		if (values > JSON_VALUES_MAX)
-			return err_set(e, E2BIG, "JSON of more than %d values", JSON_VALUES_MAX);
-	}
-	return 0;
-}
-
 static int load(const char *text, size_t len, json_type type, json_t **out, struct err *e)
 {
 	if (len > JSON_FILE_MAX)
 		return err_set(e, EFBIG, "JSON of more than %d bytes", JSON_FILE_MAX);
-	int r = check_bounds(text, len, e);
+	int r = json_bounds(text, len, JSON_DEPTH_MAX, JSON_VALUES_MAX, e);
 	if (r)
 		return r;
 	json_error_t je;

@@ -11,6 +11,7 @@
 #include "runtime/base/err.h"
 #include "runtime/spec/spec.h"
 
+#include <netinet/in.h>
 #include <stdbool.h>
 
 /* Bytes: `256M`, `256Mi`, `1Gi`, `1.5G`, `max`, plain digits. K M G T P E and Ki … are powers
@@ -67,10 +68,30 @@ const char *signal_name(int sig); /* "SIGTERM"; static; "SIG34" style for those 
 /* `ROWS COLS`, each 1…65535. */
 int parse_winsize(const char *text, size_t len, unsigned *rows, unsigned *cols, struct err *e);
 
+/* A published port: `8080:80`, `8080:80/tcp`, `53:53/udp`, `127.0.0.1:8080:80`, `[::1]:8080:80`, `8000-8010:80-90`.
+ * Without an address it is published at every address of the host; `0.0.0.0` is every IPv4 address, `[::]` every IPv6
+ * one. -EINVAL, also for sctp and for a port alone (`80`). */
+struct port {
+	uint8_t proto;      /* IPPROTO_TCP, IPPROTO_UDP */
+	sa_family_t family; /* AF_INET, AF_INET6; AF_UNSPEC: both, addr is zero */
+	uint8_t addr[16];   /* as in a packet; what the family does not need is zero */
+	uint16_t host, pod; /* the first of count ports each */
+	uint16_t count;
+};
+int parse_port(const char *text, size_t len, struct port *out, struct err *e);
+#define PORT_TEXT 80
+void format_port(const struct port *p, char out[PORT_TEXT]); /* canonical, always with /tcp or /udp */
+bool port_is_any(const struct port *p);                      /* every address of its family, or of both */
+bool ports_overlap(const struct port *a, const struct port *b); /* they can't be held both */
+
 /* A KEY=VALUE line of env (KEY: no '=', not empty), or of labels and annotations (Kubernetes' syntax of
  * label keys and values: kubernetes.io/docs/concepts/overview/working-with-objects/labels). */
 enum kv_kind { KV_ENV, KV_LABEL, KV_ANNOTATION };
 int check_kv(enum kv_kind kind, const char *text, size_t len, struct err *e);
+
+/* Before jansson sees a text from outside: it takes some 300 bytes for `{},` and recurses for `[[`. -EINVAL: nested deeper
+ * than depth levels, -E2BIG: more than so many values of all kinds. Whether it is JSON is not looked at. */
+int json_bounds(const char *text, size_t len, unsigned depth, unsigned values, struct err *e);
 
 /* INI through inih: the only file of the project that includes it is runtime/parse/ini.c.
  *

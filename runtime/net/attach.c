@@ -1,0 +1,238 @@
+/* Pods on the bridge: see private.h. What is wanted of each is kept here; what is, is the kernel's. */
+#include "runtime/net/bridge.h"
+#include "runtime/net/link_nl.h"
+#include "runtime/net/names.h"
+#include "runtime/net/ports.h"
+#include "runtime/net/rate.h"
+#include "runtime/net/spare.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LINGER_MS 2000
+
+struct attachment *attachment_find(struct net *n, const char *uid)
+{
+	struct attachment *a = n->pods;
+	while (a && strcmp(a->uid, uid))
+		a = a->next;
+	return a;
+}
+
+/* The pod as the request has it; NULL: no memory. */
+static struct attachment *describe(struct net *n, const struct attach_request *q, struct err *e)
+{
+	struct attachment want = { 0 };
+	snprintf(want.uid, sizeof want.uid, "%s", q->uid);
+	snprintf(want.pod, sizeof want.pod, "%s", q->pod);
+	net_veth_name(q->uid, want.veth);
+	for (int i = 0; i < 2; i++)
+		if (q->host <= 1 || addr_host(&n->subnet[i], q->host, &want.addr[i])) {
+			err_set(e, ERANGE, "pod %s: host number %llu is none of the subnet's", q->pod, (unsigned long long)q->host);
+			return NULL;
+		}
+	for (struct attachment *a = n->pods; a; a = a->next)
+		if (strcmp(a->uid, want.uid) && (addr_is(&a->addr[0]) ? addr_same(&a->addr[0], &want.addr[0]) :
+			addr_same(&a->addr[1], &want.addr[1]))) {
+			err_set(e, EADDRINUSE, "pod %s: its address is pod %s's", q->pod, a->pod);
+			return NULL;
+		}
+	struct attachment *a = malloc(sizeof *a);
+	if (!a)
+		err_set(e, ENOMEM, "no memory");
+	else
+		*a = want;
+	return a;
+}
+
+/* --- the veth pair --- */
+
+static int add_veth(struct net *n, const struct attachment *a, int netns, struct err *e)
+{
+	char alias[LINK_ALIAS];
+	struct veth v = { .name = a->veth, .alias = alias, .peer_ns = netns, .addr = a->addr };
+	net_alias(n, a, alias);
+	net_mac(a->addr, v.mac);
+	/* The second time for a bridge that is gone, the third for a pair of this pod whose namespace is. */
+	for (int tries = 0;; tries++) {
+		int r = bridge_ensure(n, e);
+		if (r)
+			return r;
+		v.master = n->bridge_index;
+		r = link_add_veth(n->links, &v, e);
+		if (!r || tries == 2)
+			return r;
+		if (r == -EEXIST)
+			r = link_delete(n->links, a->veth, e);
+		else
+			bridge_lost(n);
+		if (r == -EPERM)
+			return r;
+	}
+}
+
+/* Whether the pair is whole: here in the bridge, there an eth0. */
+static bool has_veth(struct net *n, const struct attachment *a, struct link_sock *inside)
+{
+	struct link_info l;
+	char alias[LINK_ALIAS];
+	net_alias(n, a, alias);
+	return !link_find(n->links, a->veth, &l) && link_index(inside, "eth0") > 0 &&
+		(l.master == n->bridge_index || !link_set_master(n->links, a->veth, alias, n->bridge_index, NULL)) &&
+		(l.up || !link_set_up(n->links, l.index, NULL));
+}
+
+static int connect_pod(struct net *n, const struct attachment *a, const struct netns *ns, bool whole, int *repaired, struct err *e)
+{
+	int r = whole ? 0 : add_veth(n, a, ns->fd, e);
+	if (r)
+		return r;
+	struct link_addrs addrs = { .index = link_index(ns->links, "eth0"), .addr = a->addr, .gateway = n->gateway };
+	if (addrs.index < 0)
+		return err_sys(e, -addrs.index, "eth0 of pod %s", a->pod);
+	net_mac(n->gateway, addrs.gateway_mac);
+	return link_add_addrs(ns->links, &addrs, repaired, e);
+}
+
+/* A namespace of our making, or the pod's: there the veth pair may be whole. */
+static int connect_fresh(struct net *n, const struct attachment *a, int *netns, struct err *e)
+{
+	struct netns ns;
+	int r = spare_take(n, &ns, e);
+	if (r)
+		return r;
+	r = connect_pod(n, a, &ns, false, NULL, e);
+	if (!r)
+		*netns = take_fd(&ns.fd);
+	netns_close(&ns);
+	spare_refill_later(n);
+	return r;
+}
+
+static int connect_again(struct net *n, const struct attachment *a, int fd, struct err *e)
+{
+	struct netns ns;
+	int repaired = 0, r = bridge_ensure(n, e);
+	if (!r)
+		r = netns_enter(fd, &ns, e);
+	if (r)
+		return r;
+	bool whole = has_veth(n, a, ns.links);
+	r = connect_pod(n, a, &ns, whole, &repaired, e);
+	netns_close(&ns);
+	if (!r && repaired)
+		server_event(n, N_EVENT, a->uid, whole ? "addresses or routes of pod %s were missing: they are there again" :
+			"the network of pod %s was missing: it is there again", a->pod);
+	return r;
+}
+
+/* --- attach and detach --- */
+
+static void unlink_attachment(struct net *n, struct attachment *a)
+{
+	for (struct attachment **p = &n->pods; *p; p = &(*p)->next)
+		if (*p == a) {
+			*p = a->next;
+			return;
+		}
+}
+
+/* Takes the place of what was known of this pod. */
+static void enlist(struct net *n, struct attachment *a)
+{
+	struct attachment *old = attachment_find(n, a->uid);
+	if (old) {
+		a->rate_in = old->rate_in;
+		a->rate_out = old->rate_out;
+		unlink_attachment(n, old);
+		if (strcmp(old->pod, a->pod))
+			names_drop(n, old);
+		free(old);
+	}
+	a->next = n->pods;
+	n->pods = a;
+	timer_stop(&n->loop, &n->idle);
+}
+
+static void forget_neighbour(struct net *n, const struct attachment *a)
+{
+	unsigned char mac[6];
+	net_mac(a->addr, mac);
+	if (n->bridge_index)
+		link_neighbours(n->links, n->bridge_index, a->addr, mac, false, NULL);
+}
+
+static void undo(struct net *n, const struct attachment *a)
+{
+	forget_neighbour(n, a);
+	link_delete(n->links, a->veth, NULL);
+	idle_later(n);
+}
+
+int attach(struct net *n, const struct attach_request *q, int *netns, struct err *e)
+{
+	struct attachment *a = describe(n, q, e);
+	*netns = -1;
+	if (!a)
+		return -e->code;
+	int r = q->netns < 0 ? connect_fresh(n, a, netns, e) : connect_again(n, a, q->netns, e);
+	bool known = attachment_find(n, a->uid);
+	if (r) {
+		if (!known)
+			undo(n, a);
+		free(a);
+		return r;
+	}
+	enlist(n, a);
+	r = names_put(n, a, e);
+	if (!r && (q->rate_in || q->rate_out || a->rate_in || a->rate_out))
+		r = rate_set(n, a, q->rate_in, q->rate_out, e);
+	if (!r)
+		return 0;
+	if (!known)
+		detach(n, a->uid);
+	close_fd(netns);
+	return r;
+}
+
+void detach(struct net *n, const char *uid)
+{
+	struct attachment *a = attachment_find(n, uid);
+	if (!a)
+		return;
+	ports_drop(n, uid);
+	watch_pass(n);
+	names_drop(n, a);
+	rate_drop(n, a);
+	forget_neighbour(n, a);
+	remove_later(n, uid, a->veth);
+	unlink_attachment(n, a);
+	free(a);
+	idle_later(n);
+}
+
+/* --- nothing attached --- */
+
+void idle_now(struct net *n)
+{
+	timer_stop(&n->loop, &n->idle);
+	if (n->pods)
+		return;
+	spare_drop_all(n);
+	struct err e = { 0 };
+	int r = bridge_remove(n, &e);
+	if (r && r != -EBUSY)
+		server_event(n, N_EVENT, NULL, "what is left of the pods' network: %s", e.text);
+}
+
+static void on_idle(struct timer *t UNUSED)
+{
+	idle_now(&net_self);
+}
+
+void idle_later(struct net *n)
+{
+	n->idle.fn = on_idle;
+	if (!n->pods)
+		timer_arm(&n->loop, &n->idle, LINGER_MS);
+}

@@ -1,0 +1,26 @@
+/* The bridge, and what the host needs to route for it.
+ *
+ * Owns the link named on the command line with the gateways' addresses, and starts and ends with it the table and dnsmasq. Of the
+ * host's own settings it changes two, forwarding of IPv4 and of IPv6, and those only to on.
+ */
+#ifndef PODFS_NET_BRIDGE_H
+#define PODFS_NET_BRIDGE_H
+
+#include "runtime/net/private.h"
+
+/* Everything that a pod's veth is to be put into: n->bridge_index. Costs nothing when it was made or looked at before. A subnet that
+ * overlaps with what the host has: -EADDRINUSE. */
+int bridge_ensure(struct net *n, struct err *e);
+/* Somebody may have changed it: the next bridge_ensure looks at all of it, and puts the pods' veths back into it. */
+void bridge_lost(struct net *n);
+/* With table, dnsmasq and files; left alone while it has ports that no attachment of ours accounts for. */
+int bridge_remove(struct net *n, struct err *e);
+
+/* --- forward.c --- */
+int forward_on(struct net *n, struct err *e); /* both families as far as there are subnets */
+bool forward_has_ipv6(void);                  /* this kernel speaks it */
+
+/* --- foreign.c --- */
+void foreign_look_later(struct net *n); /* rules of others that would drop the pods' packets: one N_EVENT */
+
+#endif

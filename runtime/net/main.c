@@ -1,0 +1,217 @@
+/* podfs-net: the one process of a node that touches the host's network.
+ *
+ *   podfs-net RUN BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD
+ *
+ * runtime/net/net.h says what these are and what the server asks. It stays while a server is connected or a pod is attached.
+ */
+#include "runtime/net/bridge.h"
+#include "runtime/net/cni.h"
+#include "runtime/net/link_nl.h"
+#include "runtime/net/nft.h"
+#include "runtime/net/ports.h"
+#include "runtime/net/spare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define NOBODY_MS 30000 /* a server that started us connects at once */
+
+struct net net_self;
+static struct timer leave;
+
+/* --- coming and going --- */
+
+static bool somebody_knocks(const struct net *n)
+{
+	struct pollfd p = { .fd = n->listener.fd, .events = POLLIN };
+	return poll(&p, 1, 0) > 0;
+}
+
+static void on_leave(struct timer *t UNUSED)
+{
+	struct net *n = &net_self;
+	if (n->server.watch.fd >= 0 || n->pods || n->leaving || cni_busy(n))
+		return;
+	idle_now(n);
+	n->loop.stop = !somebody_knocks(n);
+}
+
+void leave_later(struct net *n)
+{
+	leave.fn = on_leave;
+	timer_arm(&n->loop, &leave, 0);
+}
+
+void server_gone(struct net *n)
+{
+	server_close(n);
+	leave_later(n);
+}
+
+static void on_listener(struct watch *w, uint32_t events UNUSED)
+{
+	int fd = wire_accept(w->fd);
+	if (fd >= 0)
+		server_open(&net_self, fd);
+}
+
+/* --- start --- */
+
+static bool is_word(const char *s, const char *also, size_t max)
+{
+	size_t n = strlen(s);
+	if (!n || n > max)
+		return false;
+	for (; *s; s++)
+		if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || strchr(also, *s)))
+			return false;
+	return true;
+}
+
+static int parse_args(struct net *n, char **arg, struct err *e)
+{
+	n->run = arg[0];
+	n->bridge = arg[1];
+	n->table = arg[4];
+	/* Both stand in nft's commands. */
+	if (!is_word(n->bridge, "_-.", IFNAMSIZ - 1))
+		return err_set(e, EINVAL, "%.64s cannot be the name of a link", n->bridge);
+	if (!is_word(n->table, "_", 63) || (*n->table >= '0' && *n->table <= '9'))
+		return err_set(e, EINVAL, "%.64s cannot be the name of a table", n->table);
+	int r = addr_subnet(arg[2], AF_INET, &n->subnet[0], e);
+	if (!r)
+		r = addr_subnet(arg[3], AF_INET6, &n->subnet[1], e);
+	if (!r && !forward_has_ipv6())
+		n->subnet[1] = (struct net_addr){ .family = AF_UNSPEC };
+	if (!r && !addr_is(&n->subnet[0]) && !addr_is(&n->subnet[1]))
+		r = err_set(e, EINVAL, "neither IPv4 nor IPv6 is left for the pods");
+	for (int i = 0; i < 2; i++)
+		addr_host(&n->subnet[i], 1, &n->gateway[i]);
+	return r;
+}
+
+/* The one before us may still be removing what it made: it is waited for. */
+static int take_lock(struct net *n, struct err *e)
+{
+	n->run_fd = open(n->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (n->run_fd < 0)
+		return err_sys(e, errno, "%s", n->run);
+	n->lock_fd = openat(n->run_fd, "net.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (n->lock_fd < 0 || flock(n->lock_fd, LOCK_EX))
+		return err_sys(e, errno, "%s/net.lock", n->run);
+	return 0;
+}
+
+static int take_descriptors(int listener, struct err *e)
+{
+	if (listener < 3 || fcntl(listener, F_SETFD, FD_CLOEXEC))
+		return err_sys(e, listener < 3 ? EBADF : errno, "the listening socket");
+	/* 2 stays: there is nobody else to tell what goes wrong before a server is connected. */
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+		return err_sys(e, errno, "/dev/null");
+	close(null);
+	close_range(3, (unsigned)listener - 1, 0);
+	close_range((unsigned)listener + 1, ~0u, 0);
+	return 0;
+}
+
+static void take_signals(void)
+{
+	static const int ignored[] = { SIGHUP, SIGINT, SIGPIPE };
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGCHLD, SIG_DFL);
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+/* A descriptor a published port, two a relayed connection. */
+static void allow_descriptors(void)
+{
+	struct rlimit l;
+	if (!getrlimit(RLIMIT_NOFILE, &l)) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
+static int begin(struct net *n, int listener, struct err *e)
+{
+	int r = take_descriptors(listener, e);
+	if (r)
+		return r;
+	take_signals();
+	allow_descriptors();
+	setsid();
+	umask(022);
+	if (chdir("/"))
+		return err_sys(e, errno, "/");
+	prctl(PR_SET_DUMPABLE, 0);
+	r = take_lock(n, e);
+	if (!r && loop_init(&n->loop))
+		r = err_sys(e, errno, "event loop");
+	if (!r)
+		r = spare_open(n, e);
+	if (!r)
+		r = link_sock_open(&n->links, e);
+	if (!r)
+		r = nft_open(&n->nft, n->table, e);
+	if (!r)
+		r = watch_open(n, e);
+	n->listener = (struct watch){ .fd = listener, .fn = on_listener };
+	if (!r && loop_add(&n->loop, &n->listener, EPOLLIN))
+		r = err_sys(e, errno, "the listening socket");
+	return r;
+}
+
+/* The socket's file: not that of one who came after us. */
+static void unlink_socket(struct net *n, ino_t ino)
+{
+	struct stat st;
+	if (!fstatat(n->run_fd, "net.sock", &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == ino)
+		unlinkat(n->run_fd, "net.sock", 0);
+}
+
+static int serve(struct net *n)
+{
+	struct stat st = { 0 };
+	fstatat(n->run_fd, "net.sock", &st, AT_SYMLINK_NOFOLLOW);
+	leave.fn = on_leave;
+	timer_arm(&n->loop, &leave, NOBODY_MS);
+	int r = loop_run(&n->loop);
+	unlink_socket(n, st.st_ino);
+	close_fd(&n->listener.fd);
+	cni_stop(n);
+	ports_close(n);
+	nft_close(&n->nft);
+	link_sock_close(&n->links);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct net *n = &net_self;
+	struct err e = { 0 };
+	*n = (struct net){ .run_fd = -1, .lock_fd = -1, .listener.fd = -1, .server = { .watch.fd = -1, .number = 1 } };
+	if (argc != 7) {
+		dprintf(2, "usage: podfs-net RUN BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD (started by podfs-server)\n");
+		return 2;
+	}
+	int r = parse_args(n, argv + 1, &e);
+	if (!r)
+		r = begin(n, atoi(argv[6]), &e);
+	if (r) {
+		dprintf(2, "podfs-net: %s\n", e.text);
+		return 1;
+	}
+	return serve(n) ? 1 : 0;
+}

@@ -1,0 +1,119 @@
+/* What the files of podfs-net share: the process's one structure, and who answers whom.
+ *
+ * One thread, one loop. Everything here belongs to the process that runs main.c.
+ */
+#ifndef PODFS_NET_PRIVATE_H
+#define PODFS_NET_PRIVATE_H
+
+#include "runtime/base/err.h"
+#include "runtime/base/loop.h"
+#include "runtime/base/util.h"
+#include "runtime/net/addr.h"
+#include "runtime/net/net.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cni;
+struct link_sock;
+struct nft;
+struct ports;
+
+#define UID_LEN 36
+#define NAME_MAX_LEN 63 /* a DNS label */
+
+/* A pod on the bridge. */
+struct attachment {
+	struct attachment *next;
+	char uid[UID_LEN + 1], pod[NAME_MAX_LEN + 1], veth[IFNAMSIZ];
+	struct net_addr addr[2]; /* IPv4, IPv6; AF_UNSPEC: none */
+	uint64_t rate_in, rate_out;
+};
+
+/* The connection to the server (server_link.c). */
+struct server {
+	struct watch watch;
+	unsigned number; /* which connection this is; a reply to another is dropped */
+	struct queued *queue, **queue_tail;
+	size_t queued;
+};
+
+/* Whom to answer, also later. */
+struct asker {
+	unsigned server;
+	uint32_t seq;
+};
+
+struct net {
+	struct loop loop;
+	const char *run, *bridge, *table;
+	struct net_addr subnet[2];  /* IPv4, IPv6 */
+	struct net_addr gateway[2]; /* host number 1 of each */
+	int run_fd, lock_fd;
+	struct watch listener;
+	struct server server;
+	struct link_sock *links;    /* rtnetlink of the host */
+	struct nft *nft;
+	int bridge_index;           /* 0: not made, or lost (bridge.c) */
+	bool bridge_whole;
+	struct attachment *pods;    /* the newest first */
+	struct leaving *leaving;    /* links (sync.c) */
+	struct timer idle;          /* nothing is attached: the bridge goes (attach.c) */
+	struct ports *ports;        /* ports.c; NULL: none yet */
+	struct cni *cni;            /* cni.c; NULL: none yet */
+};
+
+extern struct net net_self;
+
+/* --- server_link.c --- */
+void server_open(struct net *n, int fd);
+void server_close(struct net *n);
+struct asker server_asker(const struct net *n, uint32_t seq);
+/* Answers with result and, on failure, e's words. */
+void server_reply(struct net *n, const struct asker *a, int result, const struct err *e);
+/* A successful reply with fields: begin, put fields and descriptors, send. False: nobody waits for it, o is not begun. */
+bool server_reply_begin(struct net *n, const struct asker *a, struct wire_out *o);
+void server_send(struct net *n, struct wire_out *o); /* takes o's memory, borrows its descriptors; without a server it is dropped */
+/* N_EVENT, N_LEAK, N_FREED; uid NULL: of no pod. */
+void server_event(struct net *n, enum net_op op, const char *uid, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* --- main.c --- */
+void server_gone(struct net *n); /* closes the connection; without pods the process ends, unless another server comes */
+void leave_later(struct net *n); /* looks whether there is still a reason to stay */
+
+/* --- requests.c --- */
+void request_handle(struct net *n, struct wire_in *in);
+
+/* --- attach.c --- */
+struct attachment *attachment_find(struct net *n, const char *uid);
+struct attach_request {
+	const char *uid, *pod;
+	uint64_t host, rate_in, rate_out;
+	int netns; /* -1: make one */
+};
+/* *netns: the pod's namespace, owned by the caller, where q had none; else -1. */
+int attach(struct net *n, const struct attach_request *q, int *netns, struct err *e);
+void detach(struct net *n, const char *uid); /* not attached: nothing */
+/* Removes bridge and all if nothing is attached: at once, or in a while, in case another pod comes. */
+void idle_now(struct net *n);
+void idle_later(struct net *n);
+
+/* --- alias.c: how what is ours is called --- */
+void net_ifb_name(const char *uid, char out[IFNAMSIZ]);                       /* pg + 12 hex digits of uid */
+void net_alias(const struct net *n, const struct attachment *a, char out[256]); /* BRIDGE: pod NAME UID */
+/* The uid in an alias that net_alias made for this bridge; false: it is not ours. */
+bool net_alias_uid(const struct net *n, const char *alias, char uid[UID_LEN + 1]);
+void net_mac(const struct net_addr addr[2], unsigned char out[6]);            /* 0a:58 and four bytes of the address, IPv4's first */
+
+/* --- sync.c --- */
+/* Everything that carries our names and belongs to no attachment goes; what does not is tried again. */
+void sync_strangers(struct net *n);
+/* A link of a pod that is not attached any more: looked at a while later; what is then still there is removed, or a leak. */
+void remove_later(struct net *n, const char *uid, const char *link);
+
+/* --- watch.c --- */
+int watch_open(struct net *n, struct err *e); /* of what others do to the bridge and the table: it is repaired */
+void watch_bridge(struct net *n);             /* n->bridge_index has changed */
+void watch_pass(struct net *n);               /* what has been told so far was our own doing */
+
+#endif

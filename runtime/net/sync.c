@@ -1,0 +1,104 @@
+/* What carries our names and belongs to nobody: found among the host's links, removed, and tried again where that fails.
+ *
+ * A veth pair ends with the pod's namespace, which the kernel removes many at a time. To remove one by name takes 35 ms of
+ * waiting for grace periods, during which this process could serve nobody: so it is done only to a pair that is still there a
+ * while later, because somebody keeps the namespace. */
+#include "runtime/net/bridge.h"
+#include "runtime/net/link_nl.h"
+#include "runtime/net/names.h"
+#include "runtime/net/nft.h"
+#include "runtime/net/private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define CHECK_MS 500
+#define RETRY_MS 5000
+
+struct leaving {
+	struct leaving *next;
+	char uid[UID_LEN + 1], link[IFNAMSIZ];
+	bool told; /* as a leak */
+};
+
+static struct timer check;
+
+static bool is_leaving(struct net *n, const char *link)
+{
+	struct leaving *k = n->leaving;
+	while (k && strcmp(k->link, link))
+		k = k->next;
+	return k;
+}
+
+/* Gone, or the pod's again: true. */
+static bool settle(struct net *n, struct leaving *k)
+{
+	struct err why = { 0 };
+	if (attachment_find(n, k->uid) || !link_delete(n->links, k->link, &why)) {
+		if (k->told)
+			server_event(n, N_FREED, k->uid, "link %s", k->link);
+		return true;
+	}
+	if (!k->told)
+		server_event(n, N_LEAK, k->uid, "link %s: %s", k->link, why.text);
+	k->told = true;
+	return false;
+}
+
+static void on_check(struct timer *t UNUSED)
+{
+	struct net *n = &net_self;
+	for (struct leaving **p = &n->leaving; *p;) {
+		struct leaving *k = *p;
+		if (!settle(n, k)) {
+			p = &k->next;
+			continue;
+		}
+		*p = k->next;
+		free(k);
+	}
+	if (n->leaving) {
+		timer_arm(&n->loop, &check, RETRY_MS);
+		return;
+	}
+	idle_later(n);
+	leave_later(n);
+}
+
+void remove_later(struct net *n, const char *uid, const char *link)
+{
+	struct leaving *k = is_leaving(n, link) ? NULL : calloc(1, sizeof *k);
+	if (k) {
+		snprintf(k->uid, sizeof k->uid, "%s", uid);
+		snprintf(k->link, sizeof k->link, "%s", link);
+		k->next = n->leaving;
+		n->leaving = k;
+	}
+	check.fn = on_check;
+	if (!check.at_ns)
+		timer_arm(&n->loop, &check, CHECK_MS);
+}
+
+static int remove_stranger(void *arg, const struct link_info *l)
+{
+	struct net *n = arg;
+	char uid[UID_LEN + 1];
+	if (net_alias_uid(n, l->alias, uid) && !attachment_find(n, uid))
+		remove_later(n, uid, l->name);
+	return 0;
+}
+
+void sync_strangers(struct net *n)
+{
+	struct err e = { 0 };
+	int r = link_each(n->links, remove_stranger, n, &e);
+	names_sync(n);
+	if (!r)
+		r = nft_forget_strangers(n->nft, &e);
+	watch_pass(n);
+	if (r)
+		server_event(n, N_EVENT, NULL, "leftovers of other pods: %s", e.text);
+	if (!n->pods)
+		idle_now(n);
+}

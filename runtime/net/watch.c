@@ -1,0 +1,163 @@
+/* What others do to the bridge and the table: the kernel tells it, and what is gone is made again.
+ *
+ * Owns two netlink sockets that only listen. Messages are looked at, never believed: they only make us look.
+ */
+#include "runtime/net/bridge.h"
+#include "runtime/net/link_nl.h"
+#include "runtime/net/nft.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#define TOLD_MAX 32768
+
+static struct watch links = { .fd = -1 }, rules = { .fd = -1 };
+static struct timer repair;
+static const char *what; /* was lost */
+static _Alignas(struct nlmsghdr) char told[TOLD_MAX];
+
+static int listen_to(struct net *n, struct watch *w, int protocol, int group, void (*fn)(struct watch *, uint32_t))
+{
+	struct sockaddr_nl a = { .nl_family = AF_NETLINK };
+	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) ||
+	    setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group))
+		return -errno;
+	*w = (struct watch){ .fd = fd, .fn = fn };
+	int r = loop_add(&n->loop, w, EPOLLIN);
+	if (r)
+		w->fd = -1;
+	else
+		take_fd(&fd);
+	return r;
+}
+
+static void on_repair(struct timer *t UNUSED)
+{
+	struct net *n = &net_self;
+	struct err e = { 0 };
+	if (!n->pods)
+		return;
+	int r = bridge_ensure(n, &e);
+	watch_pass(n);
+	if (r)
+		server_event(n, N_EVENT, NULL, "%s was removed or changed by somebody and cannot be made again: %s", what, e.text);
+	else
+		server_event(n, N_EVENT, NULL, "%s was removed or changed by somebody: it was made again", what);
+}
+
+static void lost(struct net *n, const char *whose)
+{
+	what = whose;
+	repair.fn = on_repair;
+	if (!repair.at_ns)
+		timer_arm(&n->loop, &repair, 0);
+}
+
+/* The next message of a datagram. */
+static struct nlmsghdr *next(struct nlmsghdr *h, int *left)
+{
+	return NLMSG_NEXT(h, *left);
+}
+
+static bool bridge_hurt(const struct net *n, const struct nlmsghdr *h)
+{
+	const struct ifinfomsg *i = NLMSG_DATA(h);
+	if (h->nlmsg_len < NLMSG_LENGTH(sizeof *i) || i->ifi_family != AF_UNSPEC || i->ifi_index != n->bridge_index)
+		return false;
+	return h->nlmsg_type == RTM_DELLINK || (h->nlmsg_type == RTM_NEWLINK && !(i->ifi_flags & IFF_UP));
+}
+
+/* Something was taken out of our table, or it was removed. All these messages have the table's name as attribute 1. */
+static bool table_hurt(const struct net *n, const struct nlmsghdr *h)
+{
+	const struct nlattr *a = (const void *)((const char *)NLMSG_DATA(h) + NLMSG_ALIGN(sizeof(struct nfgenmsg)));
+	unsigned type = NFNL_MSG_TYPE(h->nlmsg_type);
+	size_t head = NLMSG_LENGTH(sizeof(struct nfgenmsg));
+	if (NFNL_SUBSYS_ID(h->nlmsg_type) != NFNL_SUBSYS_NFTABLES ||
+	    (type != NFT_MSG_DELTABLE && type != NFT_MSG_DELCHAIN && type != NFT_MSG_DELRULE && type != NFT_MSG_DELSETELEM))
+		return false;
+	size_t len = strlen(n->table) + 1;
+	return h->nlmsg_len >= head + sizeof *a + len && (a->nla_type & NLA_TYPE_MASK) == NFTA_TABLE_NAME &&
+		a->nla_len >= sizeof *a + len && !memcmp(a + 1, n->table, len);
+}
+
+/* Reads all that was told. True: some of it hurts, or the kernel had to drop some. */
+static bool read_told(const struct net *n, const struct watch *w, bool (*hurt)(const struct net *, const struct nlmsghdr *))
+{
+	bool bad = false;
+	for (;;) {
+		ssize_t len = recv(w->fd, told, sizeof told, MSG_DONTWAIT);
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len < 0 && errno == ENOBUFS) {
+			bad = true;
+			continue;
+		}
+		if (len <= 0)
+			return bad;
+		int left = (int)len;
+		for (struct nlmsghdr *h = (void *)told; NLMSG_OK(h, (unsigned)left); h = next(h, &left))
+			bad |= hurt(n, h);
+	}
+}
+
+static bool bridge_intact(struct net *n)
+{
+	struct link_info l;
+	return !link_find(n->links, n->bridge, &l) && l.index == n->bridge_index && l.up;
+}
+
+static void on_links(struct watch *w, uint32_t events UNUSED)
+{
+	struct net *n = &net_self;
+	if (!read_told(n, w, bridge_hurt) || !n->bridge_index || bridge_intact(n))
+		return;
+	bridge_lost(n);
+	lost(n, "the bridge");
+}
+
+/* The kernel tells of every link of the host, several times for each pod: the filter lets only the bridge's through. It reads
+ * numbers in network order. */
+void watch_bridge(struct net *n)
+{
+	const unsigned at = sizeof(struct nlmsghdr) + offsetof(struct ifinfomsg, ifi_index);
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl((uint32_t)n->bridge_index), 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, ~0u),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog filter = { .len = ARRAY_LEN(code), .filter = code };
+	setsockopt(links.fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+}
+
+static void on_rules(struct watch *w, uint32_t events UNUSED)
+{
+	struct net *n = &net_self;
+	if (!read_told(n, w, table_hurt) || !n->bridge_whole)
+		return;
+	nft_lost(n->nft);
+	lost(n, "the nftables table");
+}
+
+void watch_pass(struct net *n)
+{
+	if (links.fd >= 0)
+		read_told(n, &links, bridge_hurt);
+	if (rules.fd >= 0)
+		read_told(n, &rules, table_hurt);
+}
+
+int watch_open(struct net *n, struct err *e)
+{
+	int r = listen_to(n, &links, NETLINK_ROUTE, RTNLGRP_LINK, on_links);
+	if (!r)
+		r = listen_to(n, &rules, NETLINK_NETFILTER, NFNLGRP_NFTABLES, on_rules);
+	return r ? err_sys(e, -r, "netlink") : 0;
+}
