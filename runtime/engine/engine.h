@@ -104,8 +104,17 @@ struct pod {
 	bool leaving;                  /* rmdir'ed: only in .node/leaving */
 	uint64_t leave_by_ns;          /* CLOCK_MONOTONIC when its grace period is over */
 	char lost[200];                /* why podfs-pod is gone; "" while it lives */
+	struct pod_net net;
 	struct pod_link *link;         /* the connection (engine's) */
 	struct pod *next_leaving;
+};
+
+/* How it stands with a pod's network (engine/net.c). */
+struct pod_net {
+	bool up;         /* it has what `network` says; spec->ip are its addresses then */
+	bool busy;       /* network, ports or a rate is being changed */
+	char why[300];   /* it is not up: why, and what happens next; "" */
+	struct net_work *work; /* what is under way (engine's) */
 };
 
 enum change { CHANGE_STATE, CHANGE_TREE, CHANGE_EVENTS, CHANGE_LOG, CHANGE_SESSION, CHANGE_IMAGES };
@@ -120,6 +129,7 @@ struct engine {
 	size_t npods;
 	struct pod *leaving;
 	struct ring events, error, leaks;
+	char *net_info;           /* lines about the pods' network, from podfs-net; NULL: none yet */
 	uint64_t started_ns;      /* CLOCK_REALTIME */
 	uint64_t tree_version;    /* grows when a pod comes or goes */
 	/* Called after something changed that a reader may wait for or a folder shows; never from within an
@@ -163,6 +173,13 @@ int engine_set(struct pod *p, struct container *c, const struct spec_field *f, c
 	       done_fn *done, void *arg, struct err *e);
 /* c NULL: all containers of the pod. done comes when it has been taken on, not when it has happened. */
 int engine_ctl(struct pod *p, struct container *c, const struct ctl *ctl, done_fn *done, void *arg, struct err *e);
+
+/* --- network --- */
+/* The pod's addresses without prefix, IPv4 first: the host's where it lives in the host's network; none: 0. */
+#define POD_IPS 8
+size_t pod_ips(const struct pod *p, char out[POD_IPS][46]);
+/* `KEY NUMBER` lines of what the pod has received and sent, as it sees it (net.stat). -ENODATA: it has no network of its own. */
+int pod_net_stat(const struct pod *p, struct buf *out);
 
 /* --- sessions --- */
 struct session *engine_session(struct pod *p, const char *name);

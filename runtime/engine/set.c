@@ -128,6 +128,10 @@ static int set_message(struct op *o, struct wire_out *out, struct err *e)
 		wire_str(out, K_SHARE, s->share_pid ? "ipc net uts pid" : "ipc net uts");
 		return 0;
 	case SPEC_AT_START:
+	case SPEC_NETWORK:
+	case SPEC_PORTS:
+	case SPEC_RATE:
+	case SPEC_ETC:
 	case SPEC_IMAGE:
 	case SPEC_INERT:
 		break;

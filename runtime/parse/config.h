@@ -27,6 +27,10 @@ struct config {
 	uint32_t pull_stall;           /* seconds (1…86400) without a byte after which a pull is given up: 60 (kubelet's progress deadline) */
 	uint64_t image_max;            /* bytes an image may unpack to: 64G */
 	uint32_t image_gc_high, image_gc_low; /* per cent of the file system: 85 80 (kubelet's); high 100: never */
+	struct net_choice network;     /* of a pod that says nothing: bridge */
+	char *bridge;  /* name of the pods' link: podfs0; with a state folder of its own another instance gets a name of its own */
+	char *subnet4, *subnet6; /* ADDRESS/PREFIX, `auto`: one that the host does not use is chosen once and kept, `none` */
+	char *cni_conf, *cni_bin; /* /etc/cni/net.d; folders of plugins as in PATH: /usr/lib/cni:/opt/cni/bin */
 };
 
 int config_defaults(struct config *c); /* 0 or -ENOMEM */

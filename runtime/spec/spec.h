@@ -21,10 +21,12 @@
 #define SPEC_VALUE_MAX (64 * 1024)   /* bytes of one setting: E2BIG beyond */
 #define SPEC_RECORD_MAX (160 * 1024) /* bytes of one pod's record: E2BIG beyond; fits a wire message */
 #define SPEC_NAME_MAX 63             /* RFC 1123 label */
+#define SPEC_CNI_MAX 63              /* name of a CNI network */
 #define LIMIT_MAX UINT64_MAX         /* "max" */
 
 enum restart_policy { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
 enum pull_policy { PULL_IF_NOT_PRESENT, PULL_ALWAYS, PULL_NEVER };
+enum net_mode { NET_BRIDGE, NET_NONE, NET_HOST, NET_CNI };
 
 /* A list of strings; v has a NULL behind the last. */
 struct strs {
@@ -56,6 +58,12 @@ struct container_spec {
 	struct limits limits;
 };
 
+/* Where a pod's network namespace comes from. */
+struct net_choice {
+	enum net_mode mode;
+	char cni[SPEC_CNI_MAX + 1]; /* NET_CNI: the network's name */
+};
+
 struct pod_spec {
 	char name[SPEC_NAME_MAX + 1];
 	char uid[37]; /* RFC 4122, lower case */
@@ -70,16 +78,26 @@ struct pod_spec {
 	bool share_pid;      /* ipc, net and uts always are */
 	struct strs labels, annotations; /* KEY=VALUE */
 	struct limits limits;
+	struct net_choice net;
+	uint64_t host;       /* its host number in the bridge's subnets; 0: none. The lease: key `host` of the record */
+	struct strs ip;      /* ADDRESS/PREFIX as it was last attached, IPv4 first; key `ip`, blanks between them */
+	struct strs ports;   /* published ports, as format_port writes them */
+	uint64_t rate_in, rate_out; /* bits a second, as the pod sees it, or LIMIT_MAX */
+	bool has_hosts, has_resolv; /* written by somebody; else they are made */
+	struct strs hosts;   /* lines; one that podfs would make itself is kept as what it stands for (hosts_own), and follows it */
+	char *resolv;        /* text; NULL: none */
+	char *resolv_made;   /* what resolv.conf is where nobody has written it; the engine's, not in the record */
 	struct container_spec **containers; /* in the order defined */
 	size_t ncontainers;
 };
 
 /* What these are where nobody has set them: of the node; the server takes them from its config.
- * 30, Never and IfNotPresent until then. */
+ * 30, Never, IfNotPresent and bridge until then. */
 struct spec_defaults {
 	uint32_t grace;
 	enum restart_policy restart;
 	enum pull_policy pull;
+	struct net_choice net;
 };
 extern struct spec_defaults spec_defaults;
 
@@ -114,6 +132,10 @@ enum spec_effect {
 	SPEC_HOSTNAME,  /* sethostname at once */
 	SPEC_POLICY,    /* podfs-pod is told at once: restart, grace */
 	SPEC_SHARE,     /* only while nothing runs */
+	SPEC_NETWORK,   /* until the first container has run: another network namespace */
+	SPEC_PORTS,     /* published at once, or refused */
+	SPEC_RATE,      /* applied at once */
+	SPEC_ETC,       /* files that containers see at once */
 	SPEC_IMAGE,     /* writing it (re)starts the container */
 	SPEC_INERT,     /* labels, annotations: nothing happens */
 };
@@ -134,7 +156,7 @@ struct spec_field {
 	bool (*is_set)(struct spec_ref r);
 };
 
-/* hostname grace restart share labels annotations (pod); image pull command args env workdir
+/* hostname grace restart share labels annotations network ports net.ingress net.egress hosts resolv.conf (pod); image pull command args env workdir
  * user (container); memory.max memory.high cpu.max cpu.weight pids.max (both).
  * Ends with a row whose name is NULL. */
 extern const struct spec_field spec_fields[];
@@ -151,6 +173,14 @@ const char *pull_policy_name(enum pull_policy p); /* "IfNotPresent", "Always", "
 int pull_policy_read(const char *text, size_t len, enum pull_policy *out); /* 0 or -EINVAL */
 /* The container's own, or the node's. */
 enum pull_policy container_pull_policy(const struct container_spec *c);
+
+/* bridge none host cni:NAME */
+int net_choice_read(const char *text, size_t len, struct net_choice *out, struct err *e);
+void net_choice_show(const struct net_choice *c, struct buf *out); /* without a newline */
+/* The whole text of /etc/hosts and /etc/resolv.conf in the pod's containers. Own lines of hosts: localhost, then the pod's
+ * hostname at each of its addresses (127.0.0.1 where it has none of its own). */
+void hosts_text(const struct pod_spec *p, struct buf *out);
+void resolv_text(const struct pod_spec *p, struct buf *out);
 
 /* The record: INI text that inih reads back to the same spec (record.c). It holds
  * [pod] with uid, name, serial, created, owner, group, mode and the set fields, then one

@@ -41,7 +41,7 @@ enum wire_op {
 	W_LIMIT,        /* (K_PATH K_VALUE)*: kernel files to write in order; the first that fails
 	                   ends it: -errno and which */
 	W_POLICY,       /* K_NAME? K_RESTART K_GRACE K_BACKOFF…: changed without a start */
-	W_HOSTNAME,     /* K_HOSTNAME: sethostname and /etc/hostname, /etc/hosts */
+	W_HOSTNAME,     /* K_HOSTNAME K_HOSTS: sethostname and /etc/hostname, /etc/hosts */
 	W_SHARE,        /* K_SHARE: "ipc net uts [pid]", only while no container runs (-EBUSY) */
 	W_EXEC,         /* K_SESSION K_NAME K_ARG* [K_TTY K_ROWS K_COLS]: the reply carries fds:
 	                   in, out, err; with K_TTY one: the terminal's master; with K_MERGE: in, out */
@@ -51,7 +51,11 @@ enum wire_op {
 	                   reply is sent; then stop everything, remove everything, W_GONE, exit */
 
 	W_SANDBOX,      /* the first one after the start: K_RECORD K_HOSTNAME K_SHARE K_CGDIR* K_CGVERSION
-	                   K_RESTART K_GRACE K_BACKOFF…: the reply says that the sandbox stands */
+	                   K_RESTART K_GRACE K_BACKOFF… K_HOSTS K_RESOLV [fd: the network namespace to live in; without, one
+	                   that has lo alone is made]: the reply says that the sandbox stands */
+	W_NETNS,        /* the reply carries an fd: the network namespace it lives in */
+	W_NET,          /* K_HOSTS K_RESOLV [fd as in W_SANDBOX]: another network namespace; -EBUSY once a container has run */
+	W_ETC,          /* K_HOSTS K_RESOLV: written in place, so that running containers see them */
 
 	/* events, podfs-pod -> server */
 	W_REPLY = 64,   /* seq, result; [K_ERROR]; fds */
@@ -88,6 +92,7 @@ enum wire_key {
 	K_TTY, K_ROWS, K_COLS, /* u64 */
 	K_MERGE,     /* u64 1: stderr goes where stdout goes */
 	K_LEAVING,   /* u64: 1, and K_GRACE seconds are left */
+	K_HOSTS, K_RESOLV, /* whole texts of /etc/hosts and /etc/resolv.conf */
 
 	/* the launch plan of W_START; podfs-pod keeps it and starts again from it */
 	K_ARG = 64,  /* repeated: argv */
