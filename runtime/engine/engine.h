@@ -92,6 +92,14 @@ struct session {
 
 enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED };
 
+/* How it stands with a pod's network (engine/net.c). */
+struct pod_net {
+	bool up;         /* it has what `network` says; spec->ip are its addresses then */
+	bool busy;       /* network, ports or a rate is being changed */
+	char why[300];   /* it is not up: why, and what happens next; "" */
+	struct net_work *work; /* what is under way (engine's) */
+};
+
 struct pod {
 	struct entity entity;
 	struct engine *engine;
@@ -107,14 +115,6 @@ struct pod {
 	struct pod_net net;
 	struct pod_link *link;         /* the connection (engine's) */
 	struct pod *next_leaving;
-};
-
-/* How it stands with a pod's network (engine/net.c). */
-struct pod_net {
-	bool up;         /* it has what `network` says; spec->ip are its addresses then */
-	bool busy;       /* network, ports or a rate is being changed */
-	char why[300];   /* it is not up: why, and what happens next; "" */
-	struct net_work *work; /* what is under way (engine's) */
 };
 
 enum change { CHANGE_STATE, CHANGE_TREE, CHANGE_EVENTS, CHANGE_LOG, CHANGE_SESSION, CHANGE_IMAGES };
