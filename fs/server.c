@@ -3,9 +3,9 @@
  * Reads its command line and the config, opens the engine, takes over the mounted /dev/fuse that the keeper gives it, says
  * so, and runs the loop until the file system is unmounted or SIGTERM comes. Opens no path that a user named.
  *
- *   podfs-server --fuse-fd N --ready-fd N [--lock-fd N] [--again] [--config FILE] [-o KEY=VALUE]…
+ *   podfs-server --fuse-fd N --ready-fd N [--lock-fd N] [--again] [--ended NS --how TEXT] [--config FILE] [-o KEY=VALUE]…
  *
- * --ready-fd gets one line: `0`, or why not. --lock-fd is only held: while this process lives the state directory is taken.
+ * --ended, --how: when and how the server before this one ended. --ready-fd gets one line: `0`, or why not. --lock-fd is only held: while this process lives the state directory is taken.
  */
 #include "fs/fs.h"
 #include "fs/wait.h"
@@ -30,6 +30,7 @@ struct server {
 	struct watch signals;
 	int fuse_fd, ready_fd;
 	bool again;
+	struct predecessor last;
 };
 
 /* --- command line and config --- */
@@ -63,7 +64,8 @@ static int read_argv(struct server *s, int argc, char **argv, struct err *e)
 	static const struct option longs[] = {
 		{ "fuse-fd", required_argument, NULL, 'f' }, { "ready-fd", required_argument, NULL, 'r' },
 		{ "lock-fd", required_argument, NULL, 'l' }, { "config", required_argument, NULL, 'c' },
-		{ "again", no_argument, NULL, 'a' },         { NULL, 0, NULL, 0 },
+		{ "again", no_argument, NULL, 'a' },         { "ended", required_argument, NULL, 'e' },
+		{ "how", required_argument, NULL, 'h' },     { NULL, 0, NULL, 0 },
 	};
 	_cleanup_free_ char **options = calloc((size_t)argc + 1, sizeof *options);
 	const char *file = NULL;
@@ -78,6 +80,8 @@ static int read_argv(struct server *s, int argc, char **argv, struct err *e)
 		case 'l': fcntl(atoi(optarg), F_SETFD, FD_CLOEXEC); break;
 		case 'c': file = optarg; break;
 		case 'a': s->again = true; break;
+		case 'e': s->last.ended_ns = strtoull(optarg, NULL, 10); break;
+		case 'h': s->last.how = optarg; break;
 		case 'o': options[n++] = optarg; break;
 		default: return err_set(e, EINVAL, "%s: unknown argument", argv[optind - 1]);
 		}
@@ -181,7 +185,7 @@ static int begin(struct server *s, struct err *e)
 	s->fs.loop = &s->loop;
 	s->fs.cfg = &s->cfg;
 	s->fs.started_ns = now_real_ns();
-	r = engine_open(&s->loop, &s->cfg, &s->fs.en, e);
+	r = engine_open(&s->loop, &s->cfg, &s->last, &s->fs.en, e);
 	if (r)
 		return r;
 	settle(s);
@@ -213,6 +217,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	r = loop_run(&s.loop);
+	engine_leaves(s.fs.en);
 	fuse_close(s.fs.fuse);
 	engine_close(s.fs.en);
 	return r ? 1 : 0;

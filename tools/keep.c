@@ -48,6 +48,8 @@ struct keep {
 	int lock_fd, log_fd;
 	pid_t pid; /* of the server; 0: none. Its pidfd is server.fd */
 	uint64_t started_ns;
+	uint64_t ended_ns;   /* when the last server ended, CLOCK_REALTIME; 0: there was none */
+	char how[80];        /* and how */
 	unsigned row; /* starts that ended soon, one after another */
 	bool refused; /* the server said by its status that it cannot go on with another's mount */
 };
@@ -134,6 +136,14 @@ static int put_text(struct strs *argv, const char *option, const char *text)
 	return r || !text ? r : strs_add(argv, text, strlen(text));
 }
 
+static int put_end(struct strs *argv, const struct keep *k)
+{
+	char at[24];
+	snprintf(at, sizeof at, "%llu", (unsigned long long)k->ended_ns);
+	int r = put_text(argv, "--ended", at);
+	return r ? r : put_text(argv, "--how", k->how);
+}
+
 /* The command line of the server: what it is given, and the settings as podfs itself was given them. */
 static int make_argv(const struct keep *k, int ready, bool again, struct strs *argv)
 {
@@ -146,6 +156,8 @@ static int make_argv(const struct keep *k, int ready, bool again, struct strs *a
 		r = put_number(argv, "--lock-fd", k->lock_fd);
 	if (!r && again)
 		r = put_text(argv, "--again", NULL);
+	if (!r && again && k->ended_ns)
+		r = put_end(argv, k);
 	if (!r && k->o->config)
 		r = put_text(argv, "--config", k->o->config);
 	for (size_t i = 0; !r && i < k->o->set.n; i++)
@@ -160,17 +172,18 @@ static void forget_server(struct keep *k)
 	k->pid = 0;
 }
 
-/* How the server ended, in words. Reaps it. */
-static void reap(struct keep *k, char *how, size_t size)
+/* Notes when and how the server ended, in words. Reaps it. */
+static void reap(struct keep *k)
 {
 	int status = 0;
+	k->ended_ns = now_real_ns();
 	waitpid(k->pid, &status, 0);
 	k->refused = WIFEXITED(status) && WEXITSTATUS(status) == STATUS_REFUSED;
 	forget_server(k);
 	if (WIFSIGNALED(status))
-		snprintf(how, size, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(k->how, sizeof k->how, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
-		snprintf(how, size, "ended with status %d", WEXITSTATUS(status));
+		snprintf(k->how, sizeof k->how, "ended with status %d", WEXITSTATUS(status));
 }
 
 /* One line from the server: "0", or why not. */
@@ -202,15 +215,13 @@ static int read_ready(struct keep *k, int fd, struct err *e)
 		return 0;
 	if (*line)
 		return err_set(e, EIO, "%s", line);
-	char how[80];
-	reap(k, how, sizeof how);
-	return err_set(e, EIO, "podfs-server %s before it was ready; %s/podfs.log may say why", how, k->o->cfg.state);
+	reap(k);
+	return err_set(e, EIO, "podfs-server %s before it was ready; %s/podfs.log may say why", k->how, k->o->cfg.state);
 }
 
 /* Given the time to take with it what is its own and not a pod's. */
 static void end_server(struct keep *k)
 {
-	char how[80];
 	if (!k->pid)
 		return;
 	struct pollfd p = { .fd = k->server.fd, .events = POLLIN };
@@ -218,7 +229,7 @@ static void end_server(struct keep *k)
 	kill(k->pid, SIGTERM);
 	if (p.fd < 0 || poll(&p, 1, END_MS) <= 0)
 		kill(k->pid, SIGKILL);
-	reap(k, how, sizeof how);
+	reap(k);
 }
 
 static int start_server(struct keep *k, bool again, struct err *e)
@@ -291,13 +302,12 @@ static void start_again(struct keep *k)
 static void on_server(struct watch *w, uint32_t events)
 {
 	struct keep *k = container_of(w, struct keep, server);
-	char how[80];
-	reap(k, how, sizeof how);
+	reap(k);
 	if (mount_gone(k->m) || k->state == AWAY || k->state == ENDING) {
 		over(k);
 		return;
 	}
-	note(k, "podfs-server %s", how);
+	note(k, "podfs-server %s", k->how);
 	start_again(k);
 }
 

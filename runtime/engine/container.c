@@ -222,6 +222,8 @@ static void tell_transition(struct container *c, const struct container_status *
 {
 	const struct container_status *s = &c->told;
 	struct engine *en = c->pod->engine;
+	if (event_known(c))
+		return;
 	if (s->state == C_RUNNING && (was->state != C_RUNNING || was->pid != s->pid) && was->state != C_PAUSED)
 		engine_event(en, c->pod, c, "started (pid %d)", (int)s->pid);
 	else if (s->state == C_PAUSED && was->state != C_PAUSED)

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -220,7 +219,7 @@ static int open_cgroups(struct engine *en, struct err *e)
 	return cg_open(parent, &en->cg, e);
 }
 
-static int open_parts(struct engine *en, struct err *e)
+static int open_parts(struct engine *en, const struct predecessor *last, struct err *e)
 {
 	int r = open_folder(&en->state_fd, en->cfg->state, "", e);
 	_cleanup_close_ int pods = -1;
@@ -236,10 +235,15 @@ static int open_parts(struct engine *en, struct err *e)
 		r = images_open(en->cfg->state, &en->images, e);
 	if (!r)
 		r = gc_open(en) ? err_set(e, ENOMEM, "out of memory") : 0;
-	return r ? r : restore_all(en, e);
+	if (r)
+		return r;
+	events_load(en, NULL);
+	events_came(en, last);
+	return restore_all(en, e);
 }
 
-int engine_open(struct loop *loop, const struct config *cfg, struct engine **out, struct err *e)
+int engine_open(struct loop *loop, const struct config *cfg, const struct predecessor *last, struct engine **out,
+		struct err *e)
 {
 	struct engine *en = calloc(1, sizeof *en);
 	if (!en)
@@ -261,7 +265,7 @@ int engine_open(struct loop *loop, const struct config *cfg, struct engine **out
 	spec_defaults.restart = cfg->restart;
 	spec_defaults.pull = cfg->pull;
 	en->priv->next_serial = ((en->started_ns / 1000000000u - SERIAL_EPOCH) << 10) & SERIAL_MASK;
-	int r = open_parts(en, e);
+	int r = open_parts(en, last, e);
 	if (r) {
 		engine_close(en);
 		return r;
@@ -332,26 +336,5 @@ void engine_refused(struct engine *en, struct pod *p, struct container *c, const
 	else
 		snprintf(line, sizeof line, "%s: %s", file, e->text);
 	ring_line(r, line);
-	engine_changed(en, p, CHANGE_EVENTS);
-}
-
-void engine_event(struct engine *en, struct pod *p, struct container *c, const char *fmt, ...)
-{
-	char text[700], line[900], when[RFC3339_LEN + 1];
-	va_list ap;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	for (char *s = text; *s; s++)
-		if ((unsigned char)*s < 0x20)
-			*s = '?';
-	format_time_s(now_real_ns(), when);
-	if (p)
-		snprintf(line, sizeof line, "%s %s%s%s %s", when, p->spec->name, c ? "/" : "", c ? c->spec->name : "", text);
-	else
-		snprintf(line, sizeof line, "%s - %s", when, text);
-	ring_line(&en->events, line);
-	if (p)
-		ring_line(&p->events, line);
 	engine_changed(en, p, CHANGE_EVENTS);
 }

@@ -140,11 +140,20 @@ struct engine {
 	struct engine_private *priv;
 };
 
+/* The server before this one, as the keeper saw it end. */
+struct predecessor {
+	const char *how;   /* "was killed by signal 9 (Killed)"; NULL: there was none, or nobody saw it end */
+	uint64_t ended_ns; /* CLOCK_REALTIME; 0: not known */
+};
+
 /* Reads records, finds the living podfs-pod processes, starts those that are missing. Returns when that is
  * asked for, not when it is answered. */
-int engine_open(struct loop *loop, const struct config *cfg, struct engine **out, struct err *e);
+int engine_open(struct loop *loop, const struct config *cfg, const struct predecessor *last, struct engine **out,
+		struct err *e);
 /* True once every living pod has told its state, so that the tree is as it was. */
 bool engine_settled(const struct engine *en);
+/* Says so in the node's events: this server is ended on purpose. */
+void engine_leaves(struct engine *en);
 /* Lets go of everything; pods go on. */
 void engine_close(struct engine *en);
 

@@ -3,7 +3,7 @@
  * link.c: the connection to one podfs-pod; op.c: changes of a pod's record, one behind
  * another; pod.c, container.c, session.c, pull.c: the things themselves; import.c: podfs-image; plan.c: the
  * launch plan; start.c: the ways into a start; gc.c: images that go; policy.c: decisions as pure functions;
- * restore.c: start-up and lost pods; see.c: phase, why, wait.
+ * restore.c: start-up and lost pods; see.c: phase, why, wait; events.c: `events`.
  */
 #ifndef PODFS_ENGINE_PRIVATE_H
 #define PODFS_ENGINE_PRIVATE_H
@@ -234,6 +234,13 @@ void import_cancel(struct import *i);
 unsigned imports_running(const struct engine *en, enum image_verb verb); /* also those that were told to stop */
 /* After any of them ended, the store was read again, and who asked knows. */
 void gc_after(struct engine *en, enum image_verb verb, int result);
+
+/* --- events.c --- */
+void events_load(struct engine *en, struct pod *p); /* p NULL: the node's */
+/* Says how long no server was there. */
+void events_came(struct engine *en, const struct predecessor *last);
+/* c's state was told at W_HELLO, and the last server has said so already. */
+bool event_known(const struct container *c);
 
 /* --- restore.c --- */
 int restore_all(struct engine *en, struct err *e);

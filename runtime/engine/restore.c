@@ -226,6 +226,7 @@ static void restore_one(struct engine *en, const char *uid)
 	}
 	for (size_t i = 0; i < spec->ncontainers; i++)
 		container_new(p, spec->containers[i]);
+	events_load(en, p);
 	place(en, p, leaving);
 	bring_back(p);
 }

@@ -16,7 +16,7 @@ void ring_free(struct ring *r)
 	*r = (struct ring){ 0 };
 }
 
-static void drop_lines(struct ring *r, size_t need)
+void ring_trim(struct ring *r, size_t need)
 {
 	size_t cut = 0;
 	while (cut < r->len && r->len - cut + need > r->max) {
@@ -35,7 +35,7 @@ void ring_line(struct ring *r, const char *line)
 	size_t n = strlen(line);
 	if (n + 1 > r->max)
 		n = r->max - 1;
-	drop_lines(r, n + 1);
+	ring_trim(r, n + 1);
 	char *p = realloc(r->mem, r->len + n + 1);
 	if (!p)
 		return;
