@@ -15,8 +15,8 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-#define MAX_AGAIN 5        /* starts in a row before the mount is given up */
-#define CALM_MS 60000      /* a server that lived that long was not one of a row */
+#define MAX_AGAIN 10       /* starts in a row before the mount is given up: 25 s of waiting */
+#define CALM_MS 1000       /* a server that lived that long was not one of a row */
 #define FIRST_DELAY_MS 50  /* before the second start of a row; doubles */
 #define END_MS 5000        /* what the server may take to end */
 #define AWAY_MS 1000       /* what it may take to notice by itself that it was unmounted */
