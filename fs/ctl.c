@@ -40,8 +40,10 @@ static bool ctl_step(struct job *j, struct fuse_req *req)
 		err_set(&e, -r, "it has been removed");
 	if (!r)
 		r = parse_ctl(line, len, &ctl, &e);
+	j->fs->en->asking = j->pos < j->text.len ? 0 : j->asked;
 	if (!r)
 		r = engine_ctl(n.ref.pod, n.ref.c, &ctl, job_done, j, &e);
+	j->fs->en->asking = 0;
 	job_started(j, r, &e, JOB_SHORT_MS);
 	return true;
 }
@@ -93,4 +95,9 @@ static void ctl_read(struct handle *h, struct fuse_req *req, size_t size, uint64
 	reply(req, -EACCES);
 }
 
-const struct kind kind_ctl = { .open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .read = ctl_read, .write = ctl_write };
+static int ctl_adopt(struct node *n, struct handle *h, uint64_t off)
+{
+	return 0;
+}
+
+const struct kind kind_ctl = { .open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .adopt = ctl_adopt, .read = ctl_read, .write = ctl_write };

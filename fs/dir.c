@@ -255,7 +255,11 @@ void op_mkdir(struct fs *fs, struct fuse_req *req, uint64_t parent, const char *
 	if (r) {
 		reply(req, r);
 	} else if (!node_child(&dir, name, &n)) {
-		reply(req, -EEXIST);
+		/* The folder has been locked since before this was sent first, when the name was not there. */
+		if (fs->again)
+			reply_node(req, &n);
+		else
+			reply(req, -EEXIST);
 	} else if (row_number(dir.row) == R_IMAGES || row_number(dir.row) == R_IMAGE_DIR) {
 		r = image_mkdir(&dir, name, &n);
 		if (r)
@@ -314,6 +318,12 @@ static void rmdir_object(struct node *dir, struct node *n, struct fuse_req *req)
 	job_started(j, r, &e, JOB_SHORT_MS);
 }
 
+/* As in op_mkdir: it was there when this was sent first. */
+static int removed_before(const struct fs *fs, int r)
+{
+	return r == -ENOENT && fs->again ? 0 : r;
+}
+
 void op_rmdir(struct fs *fs, struct fuse_req *req, uint64_t parent, const char *name)
 {
 	struct node dir, n;
@@ -321,7 +331,7 @@ void op_rmdir(struct fs *fs, struct fuse_req *req, uint64_t parent, const char *
 	if (!r)
 		r = node_child(&dir, name, &n);
 	if (r) {
-		reply(req, r);
+		reply(req, removed_before(fs, r));
 		return;
 	}
 	switch (row_number(n.row)) {
@@ -380,7 +390,7 @@ void op_unlink(struct fs *fs, struct fuse_req *req, uint64_t parent, const char 
 		r = again ? -EPERM :
 			node_refuse(&n, EPERM, "files are not removed here; rmdir removes a pod, container or session");
 	}
-	reply(req, r);
+	reply(req, removed_before(fs, r));
 }
 
 void op_refused(struct fs *fs, struct fuse_req *req, uint64_t parent, const char *name)

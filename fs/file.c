@@ -4,6 +4,7 @@
  */
 #include "fs/handle.h"
 #include "fs/images.h"
+#include "fs/job.h"
 #include "fs/op.h"
 #include "fs/pollers.h"
 #include "runtime/base/util.h"
@@ -99,26 +100,81 @@ void op_create(struct fs *fs, struct fuse_req *req, uint64_t parent, const char 
 		kind_release(h);
 }
 
-/* A handle of another server, from before a crash: what it read can be read again; what it wrote is not known here. */
-static struct handle *handle_of(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags)
+/* --- handles of a server that is gone --- */
+
+static int adopt(struct node *n, struct handle *h, struct fuse_req *req, uint64_t off)
+{
+	const struct kind *k = n->row->kind;
+	if (k->adopt)
+		return k->adopt(n, h, off);
+	if (handle_writes(h))
+		return -EIO;
+	return k->open ? k->open(n, h, req) : 0;
+}
+
+static int handle_anew(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, uint64_t off,
+		       struct handle **out)
+{
+	struct node n;
+	int r = node_get(fs, ino, &n);
+	if (!r && !n.row->kind)
+		r = -EIO;
+	if (r)
+		return r;
+	struct handle *h = handle_adopt(fs, &n, fh, flags, req_caller(req).uid);
+	if (!h)
+		return -ENOMEM;
+	r = adopt(&n, h, req, off);
+	if (r) {
+		handle_free(h);
+		return r < 0 ? r : -EIO;
+	}
+	*out = h;
+	return 0;
+}
+
+/* NULL: req is answered. */
+static struct handle *handle_of(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, uint64_t off)
 {
 	struct handle *h = handle_find(fs, fh);
-	struct node n;
-	if (h) {
+	int r = h ? 0 : handle_anew(fs, req, ino, fh, flags, off, &h);
+	if (r)
+		reply(req, r);
+	else
 		h->flags = (h->flags & ~O_NONBLOCK) | (flags & O_NONBLOCK);
-		return h;
-	}
-	int r = node_get(fs, ino, &n);
-	if (!r && n.row->kind && !(n.row->kind->open_flags & OPEN_STREAM) && (flags & O_ACCMODE) == O_RDONLY)
-		h = handle_adopt(fs, &n, fh, flags, req_caller(req).uid);
-	if (h && n.row->kind->open && n.row->kind->open(&n, h, req)) {
-		handle_free(h);
-		h = NULL;
-	}
-	if (!h)
-		reply(req, r ? r : -EIO);
-	return h;
+	return r ? NULL : h;
 }
+
+static bool recalled(struct job *j, struct fuse_req *req, int r, const struct err *e)
+{
+	struct node n;
+	if (r < 0 && !node_get(j->fs, j->ino, &n))
+		node_refused(&n, e);
+	if (req && r < 0)
+		reply(req, r);
+	else if (req)
+		reply_written(req, j->len);
+	return false;
+}
+
+/* A write that podfs-pod has been given already: true, and it is answered with what became of it. */
+static bool recall(struct fs *fs, struct fuse_req *req, uint64_t ino, size_t size)
+{
+	struct node n;
+	struct err none = { 0 };
+	if (!fs->again || node_get(fs, ino, &n) || !n.ref.pod || !engine_knows(n.ref.pod, fs->request))
+		return false;
+	struct job *j = job_new(&n, req, recalled);
+	if (!j)
+		return true;
+	j->len = size;
+	j->late_is_success = true;
+	engine_recall(n.ref.pod, fs->request, job_done, j);
+	job_started(j, 0, &none, JOB_START_MS);
+	return true;
+}
+
+/* --- reading and writing --- */
 
 /* sendfile(2) and splice(2) go through the page cache though a file bypasses it, and take its size for the end, of which
  * there may be more or less. Refused, their callers read instead: busybox' cat, Python's shutil. (Of size 0 they would
@@ -126,7 +182,7 @@ static struct handle *handle_of(struct fs *fs, struct fuse_req *req, uint64_t in
 void op_read(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, bool cached, size_t size,
 	     uint64_t off)
 {
-	struct handle *h = handle_of(fs, req, ino, fh, flags);
+	struct handle *h = handle_of(fs, req, ino, fh, flags, off);
 	if (!h)
 		return;
 	if (cached && !(h->open_flags & OPEN_CACHED))
@@ -138,11 +194,15 @@ void op_read(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int
 void op_write(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, const char *data, size_t size,
 	      uint64_t off)
 {
-	struct handle *h = handle_of(fs, req, ino, fh, flags);
+	if (recall(fs, req, ino, size))
+		return;
+	struct handle *h = handle_of(fs, req, ino, fh, flags, off);
+	fs->en->asking = fs->request;
 	if (h && h->row->kind->write)
 		h->row->kind->write(h, req, data, size, off);
 	else if (h)
 		reply(req, -EACCES);
+	fs->en->asking = 0;
 }
 
 void op_flush(struct fs *fs, struct fuse_req *req, uint64_t ino UNUSED, uint64_t fh)
@@ -154,10 +214,10 @@ void op_flush(struct fs *fs, struct fuse_req *req, uint64_t ino UNUSED, uint64_t
 		reply(req, 0);
 }
 
-void op_release(struct fs *fs, struct fuse_req *req, uint64_t ino UNUSED, uint64_t fh)
+void op_release(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags)
 {
 	struct handle *h = handle_find(fs, fh);
-	if (h)
+	if (h || !handle_anew(fs, req, ino, fh, flags, 0, &h))
 		kind_release(h);
 	reply(req, 0);
 }
@@ -167,9 +227,13 @@ unsigned file_ready(struct handle *h)
 	return h->row->kind->ready ? h->row->kind->ready(h) : EPOLLIN | EPOLLOUT;
 }
 
-void op_poll(struct fs *fs, struct fuse_req *req, uint64_t ino UNUSED, uint64_t fh, struct fuse_pollhandle *ph)
+void op_poll(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, struct fuse_pollhandle *ph)
 {
 	struct handle *h = handle_find(fs, fh);
+	/* Here the kernel does not say how it was opened: only where that makes no difference. */
+	const struct row *row = &rows[ino & 0xff];
+	if (!h && (!(row->mode & 0222) || (row->kind && row->kind->open_flags & OPEN_STREAM)))
+		handle_anew(fs, req, ino, fh, O_RDONLY, 0, &h);
 	unsigned events = h ? file_ready(h) : EPOLLERR;
 	if (ph)
 		poll_watch(h, ph, events);

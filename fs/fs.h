@@ -19,13 +19,14 @@ struct fs {
 	const struct config *cfg;
 	struct session_fd *fuse;
 	uint64_t started_ns; /* CLOCK_REALTIME */
+	uint64_t request;    /* fuse.c: number of the request being handled */
+	bool again;          /* fuse.c: a server that is gone had it before, and may have carried it out */
 
 	uid_t *users; /* server.c: who besides root may make pods */
 	size_t nusers;
 	uint16_t nonce; /* node.c */
 
 	struct handle *handles[HANDLE_BUCKETS]; /* handle.c */
-	uint64_t next_fh;
 
 	unsigned nparked; /* park.c */
 

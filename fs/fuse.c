@@ -8,6 +8,7 @@
 #include <linux/fuse.h>
 
 #include "fs/fuse.h"
+#include "fs/fs.h"
 #include "fs/op.h"
 #include "runtime/base/util.h"
 
@@ -19,6 +20,7 @@
 #define MAX_WRITE (1u << 20)
 #define ROUND 64            /* requests taken before others on the loop have their turn */
 #define NOTIFY_RESEND 7     /* include/uapi/linux/fuse.h of Linux 6.9; older headers lack it */
+#define UNIQUE_RESEND (1ull << 63) /* likewise: in the number of a request that is sent again */
 
 struct session_fd {
 	struct fs *fs;
@@ -251,7 +253,7 @@ static void do_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void do_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	op_release(fs_of(req), req, ino, fi->fh);
+	op_release(fs_of(req), req, ino, fi->fh, fi->flags);
 }
 
 static void do_fsync(fuse_req_t req, fuse_ino_t ino UNUSED, int data UNUSED, struct fuse_file_info *fi UNUSED)
@@ -301,6 +303,14 @@ bool fuse_gone(const struct session_fd *s)
 	return fuse_session_exited(s->se);
 }
 
+/* libfuse does not say the number. */
+static void note_request(struct session_fd *s)
+{
+	const struct fuse_in_header *in = s->buf.mem;
+	s->fs->request = in->unique & ~UNIQUE_RESEND;
+	s->fs->again = in->unique & UNIQUE_RESEND;
+}
+
 static void on_readable(struct watch *w, uint32_t events UNUSED)
 {
 	struct session_fd *s = container_of(w, struct session_fd, watch);
@@ -310,6 +320,7 @@ static void on_readable(struct watch *w, uint32_t events UNUSED)
 			continue;
 		if (n <= 0)
 			break;
+		note_request(s);
 		fuse_session_process_buf(s->se, &s->buf);
 	}
 	if (fuse_session_exited(s->se))

@@ -23,9 +23,7 @@ struct handle *handle_adopt(struct fs *fs, const struct node *n, uint64_t fh, in
 
 struct handle *handle_new(struct fs *fs, const struct node *n, int flags, uid_t uid)
 {
-	if (!fs->next_fh)
-		fs->next_fh = now_real_ns();
-	return handle_adopt(fs, n, fs->next_fh++, flags, uid);
+	return handle_adopt(fs, n, fs->request, flags, uid);
 }
 
 struct handle *handle_find(struct fs *fs, uint64_t fh)

@@ -1,7 +1,7 @@
 /* Openings of files and folders.
  *
- * A handle is found by its number; numbers begin above the clock, so those of another server are never mistaken for one's
- * own. Owns struct handle and what its kind put into it. Runs in podfs-server.
+ * A handle has the number of the request that opened it: the kernel uses none twice in a mount, so those of another server
+ * are never mistaken for one's own, and an open that is sent again gets the number that it had. Owns struct handle and what its kind put into it. Runs in podfs-server.
  */
 #ifndef PODFS_FS_HANDLE_H
 #define PODFS_FS_HANDLE_H

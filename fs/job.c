@@ -24,7 +24,8 @@ struct job *job_new(const struct node *n, struct fuse_req *req, job_fn *fn)
 			reply(req, -ENOMEM);
 		return NULL;
 	}
-	*j = (struct job){ .fs = n->fs, .fn = fn, .ino = n->id, .park.lapse = job_lapse };
+	*j = (struct job){ .fs = n->fs, .fn = fn, .ino = n->id, .asked = n->fs->en->asking,
+			  .park.lapse = job_lapse };
 	job_next(j, req);
 	return j;
 }

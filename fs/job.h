@@ -30,6 +30,7 @@ struct job {
 	bool late_is_success;   /* when its time is over, the write has been taken on */
 	/* for fn */
 	uint64_t ino, fh;
+	uint64_t asked;         /* number of the request, for the engine's call that completes it */
 	size_t len, pos;
 	uid_t uid;
 	bool cut;

@@ -45,7 +45,7 @@ void op_read(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int
 void op_write(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags, const char *data, size_t size,
 	      uint64_t off);
 void op_flush(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh);
-void op_release(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh);
+void op_release(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, int flags);
 /* ph may be NULL; it is owned by the callee. */
 void op_poll(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, struct fuse_pollhandle *ph);
 

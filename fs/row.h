@@ -25,6 +25,9 @@ struct kind {
 	unsigned open_flags;
 	/* 0, -errno, or PARKED: the function answers the request itself. NULL: nothing to do. */
 	int (*open)(struct node *n, struct handle *h, struct fuse_req *req);
+	/* An opening of a server that is gone, made anew; off is where it goes on. NULL: what is read is opened again, what is
+	 * written is lost. */
+	int (*adopt)(struct node *n, struct handle *h, uint64_t off);
 	/* Both answer the request or park it. A reader or writer that must not wait has O_NONBLOCK in h->flags. */
 	void (*read)(struct handle *h, struct fuse_req *req, size_t size, uint64_t off);
 	void (*write)(struct handle *h, struct fuse_req *req, const char *data, size_t size, uint64_t off);

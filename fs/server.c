@@ -8,6 +8,7 @@
  * --ended, --how: when and how the server before this one ended. --ready-fd gets one line: `0`, or why not. --lock-fd is only held: while this process lives the state directory is taken.
  */
 #include "fs/fs.h"
+#include "fs/shell.h"
 #include "fs/wait.h"
 #include "runtime/base/util.h"
 
@@ -185,10 +186,12 @@ static int begin(struct server *s, struct err *e)
 	s->fs.loop = &s->loop;
 	s->fs.cfg = &s->cfg;
 	s->fs.started_ns = now_real_ns();
+	s->fs.nonce = (uint16_t)(s->fs.started_ns >> 20); /* another server's may still be open */
 	r = engine_open(&s->loop, &s->cfg, &s->last, &s->fs.en, e);
 	if (r)
 		return r;
 	settle(s);
+	shell_restore(&s->fs);
 	wait_init(&s->fs);
 	return fuse_open(&s->fs, &s->loop, s->fuse_fd, s->again, &s->fs.fuse, e);
 }

@@ -36,6 +36,11 @@ static int session_open(struct node *n, struct handle *h, struct fuse_req *req)
 	return handle_reads(h) ? session_show(n, &h->text) : 0;
 }
 
+static int session_adopt(struct node *n, struct handle *h, uint64_t off)
+{
+	return session_open(n, h, NULL);
+}
+
 static void session_read(struct handle *h, struct fuse_req *req, size_t size, uint64_t off)
 {
 	handle_reply_text(h, req, size, off);
@@ -106,6 +111,8 @@ static void option_write(struct handle *h, struct fuse_req *req, const char *dat
 	if (!r) {
 		r = trimmed(data, size, text, sizeof text);
 		r = r ? err_set(&e, EINVAL, "%s: value is too long", n.row->name) : set_option(&n, text, &e);
+		if (!r)
+			engine_session_note(n.ref.s);
 		if (r)
 			r = node_refused(&n, &e);
 	}
@@ -142,6 +149,8 @@ static int cmd_start(const struct node *n, const char *data, size_t size, struct
 	if (r)
 		return r;
 	s->cmd = strndup(data, size);
+	if (s->cmd)
+		engine_session_note(s);
 	r = s->cmd ? engine_session_run(s, &words, false, job_done, j, e) : err_set(e, ENOMEM, "cmd: out of memory");
 	strs_free(&words);
 	if (r && s->state == S_NEW) {
@@ -169,10 +178,12 @@ static void cmd_write(struct handle *h, struct fuse_req *req, const char *data, 
 }
 
 const struct kind kind_option = {
-	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = session_open, .read = session_read, .write = option_write,
+	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = session_open, .adopt = session_adopt, .read = session_read,
+	.write = option_write,
 	.stat = session_stat,
 };
 const struct kind kind_cmd = {
-	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = session_open, .read = session_read, .write = cmd_write,
+	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = session_open, .adopt = session_adopt, .read = session_read,
+	.write = cmd_write,
 	.stat = session_stat,
 };

@@ -68,23 +68,39 @@ static void make_room(struct fs *fs, uint64_t container)
 		shell_drop(fs, oldest);
 }
 
-static int queue(struct handle *h, uint64_t session, uint64_t container)
+/* Serials grow, so the order of serials is the order of opening. */
+static int queue(struct fs *fs, uint64_t session, uint64_t container, uid_t uid)
 {
-	make_room(h->fs, container);
 	struct shell *sh = calloc(1, sizeof *sh);
 	if (!sh)
 		return -ENOMEM;
-	*sh = (struct shell){ .session = session, .container = container, .uid = h->uid,
-			      .out = stream_get(h->fs, session, STREAM_OUT) };
+	*sh = (struct shell){ .session = session, .container = container, .uid = uid,
+			      .out = stream_get(fs, session, STREAM_OUT) };
 	if (!sh->out) {
 		free(sh);
 		return -ENOMEM;
 	}
-	struct shell **p = &h->fs->shells;
-	while (*p)
+	struct shell **p = &fs->shells;
+	while (*p && (*p)->session < session)
 		p = &(*p)->next;
+	sh->next = *p;
 	*p = sh;
 	return 0;
+}
+
+static void restore_of(struct fs *fs, struct pod *p)
+{
+	for (struct session *s = p->sessions; s; s = s->next) {
+		struct container *c = *s->name ? NULL : engine_container(p, s->container);
+		if (c && s->mode == O_WRONLY && s->state != S_NEW)
+			queue(fs, s->entity.serial, c->entity.serial, s->owner);
+	}
+}
+
+void shell_restore(struct fs *fs)
+{
+	for (size_t i = 0; i < fs->en->npods; i++)
+		restore_of(fs, fs->en->pods[i]);
 }
 
 /* Those whose session has gone, with its container or pod. */
@@ -183,8 +199,10 @@ static int connect_streams(struct handle *h, uint64_t container)
 	o->in = stream_get(h->fs, o->session, STREAM_IN);
 	if (!o->in)
 		return -ENOMEM;
-	if (!handle_reads(h))
-		return queue(h, o->session, container);
+	if (!handle_reads(h)) {
+		make_room(h->fs, container);
+		return queue(h->fs, o->session, container, h->uid);
+	}
 	o->out = stream_get(h->fs, o->session, STREAM_OUT);
 	return o->out ? 0 : -ENOMEM;
 }
@@ -223,7 +241,8 @@ static int start(struct node *n, struct handle *h, struct fuse_req *req)
 	o->session = s->entity.serial;
 	snprintf(s->container, sizeof s->container, "%s", n->ref.c->spec->name);
 	struct job *j = job_new(n, NULL, started);
-	if (!j) {
+	if (!j || engine_session_opened(s, h->fh, h->flags & O_ACCMODE)) {
+		free(j);
 		engine_session_remove(s);
 		return -ENOMEM;
 	}
@@ -236,15 +255,48 @@ static int start(struct node *n, struct handle *h, struct fuse_req *req)
 	return PARKED;
 }
 
+/* The session that this opening had before the server was another. */
+static int reopen(struct node *n, struct handle *h, struct session *s)
+{
+	struct opening *o = h->data;
+	o->session = s->entity.serial;
+	h->flags = (h->flags & ~O_ACCMODE) | s->mode;
+	o->in = stream_get(h->fs, o->session, STREAM_IN);
+	if (handle_reads(h))
+		o->out = stream_get(h->fs, o->session, STREAM_OUT);
+	return o->in && (o->out || !handle_reads(h)) ? 0 : -ENOMEM;
+}
+
+/* Of an open that is sent again: the session it has begun already; NULL: none that runs. */
+static struct session *begun(struct node *n, const struct handle *h)
+{
+	struct session *s = h->fs->again ? engine_session_of(n->ref.pod, h->fh) : NULL;
+	if (!s || s->state != S_NEW)
+		return s;
+	engine_session_remove(s);
+	return NULL;
+}
+
 static int shell_open(struct node *n, struct handle *h, struct fuse_req *req)
 {
 	h->data = calloc(1, sizeof(struct opening));
 	if (!h->data)
 		return -ENOMEM;
-	if (!handle_writes(h))
-		return 0;
-	int r = start(n, h, req);
+	struct session *s = begun(n, h);
+	int r = s ? reopen(n, h, s) : handle_writes(h) ? start(n, h, req) : 0;
 	if (r < 0)
+		opening_free(h);
+	return r;
+}
+
+static int shell_adopt(struct node *n, struct handle *h, uint64_t off)
+{
+	struct session *s = engine_session_of(n->ref.pod, h->fh);
+	if (!s && handle_writes(h))
+		return -EIO; /* its shell has been removed */
+	h->data = calloc(1, sizeof(struct opening));
+	int r = !h->data ? -ENOMEM : s ? reopen(n, h, s) : 0;
+	if (r)
 		opening_free(h);
 	return r;
 }
@@ -256,6 +308,9 @@ static void shell_release(struct handle *h)
 	for (struct shell *sh = h->fs->shells; sh; sh = sh->next)
 		if (sh->reader == h)
 			sh->reader = NULL;
+	struct session *s = session_by(h->fs, o->session);
+	if (s)
+		engine_session_closed(s, h->fh);
 	if (o->in)
 		stream_close(o->in);
 	if (o->session && handle_reads(h))
@@ -269,7 +324,8 @@ static void shell_stat(const struct node *n, struct stat *st)
 }
 
 const struct kind kind_shell = {
-	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH | OPEN_STREAM, .open = shell_open, .read = shell_read, .write = shell_write,
+	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH | OPEN_STREAM, .open = shell_open, .adopt = shell_adopt, .read = shell_read,
+	.write = shell_write,
 	.release = shell_release, .ready = shell_ready,
 	.stat = shell_stat,
 };

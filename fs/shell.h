@@ -11,5 +11,7 @@
 
 /* Sessions have started, ended or gone. */
 void shell_changed(struct fs *fs);
+/* What waited for a reader when the last server ended. */
+void shell_restore(struct fs *fs);
 
 #endif

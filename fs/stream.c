@@ -20,7 +20,6 @@ struct stream {
 	uint64_t session;
 	enum stream_of which;
 	unsigned refs;
-	unsigned writers;    /* openings of in */
 	bool close_wanted;   /* before the command was started */
 	/* A descriptor of our own, so that the session's can be closed while this is watched: podfs-pod has the pipe open too,
 	 * and epoll forgets a descriptor only with the last of them. */
@@ -366,10 +365,18 @@ static int file_open_stream(struct node *n, struct handle *h, struct fuse_req *r
 	struct stream *st = stream_get(h->fs, node_serial(n), (enum stream_of)n->row->arg);
 	if (!st)
 		return -ENOMEM;
-	if (st->which == STREAM_IN)
-		st->writers++;
-	h->data = st;
-	return 0;
+	struct session *s = session_of(st);
+	int r = st->which == STREAM_IN && s ? engine_session_opened(s, h->fh, O_WRONLY) : 0;
+	if (r)
+		stream_put(st);
+	else
+		h->data = st;
+	return r;
+}
+
+static int file_adopt_stream(struct node *n, struct handle *h, uint64_t off)
+{
+	return file_open_stream(n, h, NULL);
 }
 
 static void file_read_stream(struct handle *h, struct fuse_req *req, size_t size, uint64_t off)
@@ -385,7 +392,8 @@ static void file_write_stream(struct handle *h, struct fuse_req *req, const char
 static void file_release_stream(struct handle *h)
 {
 	struct stream *st = h->data;
-	if (st->which == STREAM_IN && !--st->writers)
+	struct session *s = session_of(st);
+	if (st->which == STREAM_IN && s && !engine_session_closed(s, h->fh))
 		stream_close(st);
 	stream_put(st);
 }
@@ -401,7 +409,8 @@ static void file_stat_stream(const struct node *n, struct stat *st)
 }
 
 const struct kind kind_stream = {
-	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH | OPEN_STREAM, .open = file_open_stream, .read = file_read_stream,
+	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH | OPEN_STREAM, .open = file_open_stream, .adopt = file_adopt_stream,
+	.read = file_read_stream,
 	.write = file_write_stream, .release = file_release_stream, .ready = file_ready_stream,
 	.stat = file_stat_stream,
 };

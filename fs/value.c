@@ -63,6 +63,17 @@ static int value_open(struct node *n, struct handle *h, struct fuse_req *req)
 	return 0;
 }
 
+/* What a dead server's opening has written so far is what holds. */
+static int value_adopt(struct node *n, struct handle *h, uint64_t off)
+{
+	int r = value_open(n, h, NULL);
+	struct value *v = r ? NULL : h->data;
+	if (!v)
+		return r;
+	v->wrote = true;
+	return off && !(h->flags & O_APPEND) ? get_text(n, &v->text) : 0;
+}
+
 /* Made anew at the start, so that who writes and reads on one descriptor sees what he has written. */
 static void value_read(struct handle *h, struct fuse_req *req, size_t size, uint64_t off)
 {
@@ -102,10 +113,12 @@ static int start_set(struct job *j, struct err *e)
 		return err_set(e, EIO, "%s: no such setting", n.row->name);
 	if (n.row->arg == SHORTHAND && !t.c) {
 		j->pos = 1; /* the container first */
+		j->fs->en->asking = 0;
 		return engine_container_create(t.pod, t.pod->spec->name, job_done, j, e);
 	}
 	j->pos = 0;
 	size_t len = j->cut ? whole_lines(&j->text) : j->text.len;
+	j->fs->en->asking = j->asked;
 	return engine_set(t.pod, t.c, t.field, j->text.data ? j->text.data : "", len, !j->uid, job_done, j, e);
 }
 
@@ -113,6 +126,7 @@ static void run_set(struct job *j, unsigned deadline_ms)
 {
 	struct err e = { 0 };
 	int r = start_set(j, &e);
+	j->fs->en->asking = 0;
 	job_started(j, r, &e, deadline_ms);
 }
 
@@ -274,6 +288,6 @@ static void value_stat(const struct node *n, struct stat *st)
 }
 
 const struct kind kind_setting = {
-	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = value_open, .read = value_read, .write = value_write,
+	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = value_open, .adopt = value_adopt, .read = value_read, .write = value_write,
 	.release = value_release, .truncate = value_truncate, .stat = value_stat,
 };

@@ -132,6 +132,8 @@ int engine_ctl(struct pod *p, struct container *c, const struct ctl *ctl, done_f
 	struct container *who[CONTAINERS_MAX];
 	unsigned n;
 	int r = 0;
+	uint64_t asking = p->engine->asking;
+	p->engine->asking = 0;
 	if (p->link->watch.fd < 0 && (ctl->verb == CTL_START || ctl->verb == CTL_RESTART))
 		r = pod_revive(p, e);
 	if (!r)
@@ -144,10 +146,12 @@ int engine_ctl(struct pod *p, struct container *c, const struct ctl *ctl, done_f
 	*v = (struct verb){ .left = n + 1, .done = done, .arg = arg };
 	for (unsigned i = 0; i < n; i++) {
 		struct err mine = { 0 };
+		p->engine->asking = i + 1 == n ? asking : 0; /* the last one completes it */
 		r = send_verb(who[i], ctl, v, &mine);
 		if (r)
 			verb_done(v, r, &mine);
 	}
+	p->engine->asking = 0;
 	verb_done(v, 0, NULL);
 	return 0;
 }

@@ -87,6 +87,9 @@ struct session {
 	int exit_code;
 	int in, out, err;              /* nonblocking, owned; -1: closed or none. With a terminal in is the
 	                                  master and out its duplicate, err -1 */
+	uint64_t *openings;            /* handles of those who have `in` open; of exec/NAME: the one that it is for */
+	size_t nopenings;
+	int mode;                      /* O_ACCMODE of that one */
 	struct session *next;
 };
 
@@ -131,6 +134,7 @@ struct engine {
 	struct ring events, error, leaks;
 	char *net_info;           /* lines about the pods' network, from podfs-net; NULL: none yet */
 	uint64_t started_ns;      /* CLOCK_REALTIME */
+	uint64_t asking;          /* number of the FUSE request whose last step is being taken; 0: none */
 	uint64_t tree_version;    /* grows when a pod comes or goes */
 	/* Called after something changed that a reader may wait for or a folder shows; never from within an
 	 * engine_… call of the same change's caller before that has returned its result through done.
@@ -190,6 +194,11 @@ size_t pod_ips(const struct pod *p, char out[POD_IPS][46]);
 /* `KEY NUMBER` lines of what the pod has received and sent, as it sees it (net.stat). -ENODATA: it has no network of its own. */
 int pod_net_stat(const struct pod *p, struct buf *out);
 
+/* --- requests that are sent again --- */
+/* Has a podfs-pod been given the change that FUSE request number asked for? Then recall: done gets its outcome, now or later. */
+bool engine_knows(const struct pod *p, uint64_t number);
+void engine_recall(struct pod *p, uint64_t number, done_fn *done, void *arg);
+
 /* --- sessions --- */
 struct session *engine_session(struct pod *p, const char *name);
 int engine_session_create(struct pod *p, const char *name, uid_t uid, gid_t gid, struct session **out, struct err *e);
@@ -200,6 +209,12 @@ void engine_session_remove(struct session *s);
 int engine_session_run(struct session *s, const struct strs *words, bool merge, done_fn *done, void *arg, struct err *e);
 /* End of file for the command. */
 void engine_session_close_in(struct session *s);
+/* After a change of a member that a next server could not know. */
+void engine_session_note(struct session *s);
+/* Handle fh is a writer of `in`, or the opening of exec/NAME that s is for. closed: how many are left. */
+int engine_session_opened(struct session *s, uint64_t fh, int mode);
+size_t engine_session_closed(struct session *s, uint64_t fh);
+struct session *engine_session_of(struct pod *p, uint64_t fh); /* of exec/NAME; NULL: none */
 int engine_session_winsize(struct session *s, unsigned rows, unsigned cols, struct err *e);
 
 /* --- images --- */

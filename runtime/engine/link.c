@@ -60,6 +60,7 @@ void link_drop(struct pod *p)
 	close_fd(&l->watch.fd);
 	drop_queue(l);
 	free(take_ptr(l->record));
+	recall_drop(p);
 	struct err e;
 	err_set(&e, ENODEV, "pod %s: its podfs-pod has ended", p->spec->name);
 	struct request *all = take_ptr(l->requests);
@@ -118,6 +119,8 @@ int link_request(struct pod *p, struct wire_out *o, reply_fn *fn, void *arg)
 	if (!++l->seq)
 		l->seq = 1;
 	*q = (struct request){ .seq = l->seq, .fn = fn, .arg = arg };
+	if (p->engine->asking)
+		wire_u64(o, K_ASKED, p->engine->asking);
 	((struct wire_head *)(void *)o->b.data)->seq = l->seq;
 	int r = send_or_queue(l, o);
 	if (r) {

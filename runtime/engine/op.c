@@ -17,7 +17,8 @@ struct op *op_new(struct pod *p, struct container *c, done_fn *done, void *arg)
 {
 	struct op *o = calloc(1, sizeof *o);
 	if (o)
-		*o = (struct op){ .pod = p, .container = c ? c->entity.serial : 0, .done = done, .arg = arg };
+		*o = (struct op){ .pod = p, .container = c ? c->entity.serial : 0, .done = done, .arg = arg,
+				  .asked = p->engine->asking };
 	return o;
 }
 
@@ -121,8 +122,11 @@ static int begin(struct op *o, struct err *e)
 	r = o->message(o, &out, e);
 	if (!r)
 		r = put_record(o, &out, e);
+	uint64_t asking = o->pod->engine->asking;
+	o->pod->engine->asking = o->asked;
 	if (!r)
 		r = o->send ? hand_over(o, &out, e) : hand_and_wait(o, &out, e);
+	o->pod->engine->asking = asking;
 	wire_free(&out);
 	if (r < 0)
 		o->revert(o);

@@ -429,6 +429,9 @@ void pod_on_message(struct pod *p, struct wire_in *in)
 	case W_LEAK:
 		on_event_line(p, in, true);
 		break;
+	case W_DONE:
+		recall_on_event(p, in);
+		break;
 	case W_GONE:
 		p->link->gone = true;
 		break;

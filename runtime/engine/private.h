@@ -76,6 +76,7 @@ struct pod_link {
 	bool gone;               /* W_GONE came */
 	bool ready;              /* the sandbox has been reported */
 	bool hello;              /* W_HELLO is not answered yet */
+	struct recalled *recalled; /* recall.c */
 };
 
 int link_new(struct pod *p);               /* p->link; 0 or -ENOMEM */
@@ -116,6 +117,7 @@ struct op {
 	char *text, *old;
 	size_t len;
 	char *record; /* the new text, when it goes along */
+	uint64_t asked, asked_after; /* engine's asking: of the message; of what follows it */
 	bool by_root, was_set, sent;
 	bool pending, was_pending, stop; /* the wish to start */
 	uid_t uid;
@@ -219,6 +221,15 @@ void gc_run_ended(struct engine *en);
 void session_on_event(struct pod *p, struct wire_in *in);
 void session_end_all(struct pod *p, const char *container); /* NULL: all */
 void session_free(struct session *s);
+
+/* --- session_keep.c --- */
+/* From what podfs-pod tells at W_HELLO; false: there is no note of it. */
+bool session_restore(struct pod *p, struct wire_in *in);
+void session_take_streams(struct session *s, struct wire_in *in);
+
+/* --- recall.c --- */
+void recall_on_event(struct pod *p, struct wire_in *in); /* W_DONE */
+void recall_drop(struct pod *p);
 
 /* --- import.c --- */
 enum image_verb { IMAGE_PULL, IMAGE_IMPORT, IMAGE_REMOVE, IMAGE_CLEAN };

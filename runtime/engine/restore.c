@@ -137,9 +137,31 @@ static void start_by_policy(struct pod *p)
 
 /* --- a living podfs-pod --- */
 
+static void restore_one(struct engine *en, const char *uid);
+
+/* A change that the last server had asked for may have been carried out after the record was read here: W_HELLO stands behind
+ * it. Then the pod is read once more. */
+static bool read_again(struct pod *p)
+{
+	struct engine *en = p->engine;
+	_cleanup_buf_ struct buf now = { 0 };
+	char path[64], uid[sizeof p->spec->uid];
+	snprintf(uid, sizeof uid, "%s", p->spec->uid);
+	snprintf(path, sizeof path, "pods/%s/pod.ini", uid);
+	if (p->leaving || !p->link->record || read_file_at(en->state_fd, path, SPEC_RECORD_MAX, &now) ||
+	    !strcmp(buf_str(&now), p->link->record))
+		return false;
+	pods_remove(en, p);
+	pod_free(p);
+	restore_one(en, uid);
+	return true;
+}
+
 static void on_hello(void *arg, int result, struct wire_in *in UNUSED, const struct err *e UNUSED)
 {
 	struct pod *p = arg;
+	if (result >= 0 && read_again(p))
+		return;
 	pod_settled(p);
 	for (size_t i = 0; result >= 0 && !p->leaving && i < p->ncontainers; i++) {
 		if (!p->containers[i]->log)
@@ -161,7 +183,7 @@ void restore_hello(struct pod *p)
 
 /* --- records --- */
 
-static int read_record(struct engine *en, const char *uid, struct pod_spec **out, bool *leaving, struct err *e)
+static int read_record(struct engine *en, const char *uid, struct pod_spec **out, char **as_read, bool *leaving, struct err *e)
 {
 	static const char *const names[] = { "pod.ini", "leaving.ini" };
 	for (int i = 0; i < 2; i++) {
@@ -175,7 +197,10 @@ static int read_record(struct engine *en, const char *uid, struct pod_spec **out
 			return err_sys(e, -r, "%s", path);
 		*leaving = i == 1;
 		r = record_read(buf_str(&text), text.len, out, e);
-		return r ? err_prefix(e, "%s", path) : 0;
+		if (r)
+			return err_prefix(e, "%s", path);
+		*as_read = take_ptr(text.data);
+		return 0;
 	}
 	return err_set(e, ENOENT, "pods/%s: has no record", uid);
 }
@@ -213,8 +238,9 @@ static void restore_one(struct engine *en, const char *uid)
 {
 	struct err e = { 0 };
 	struct pod_spec *spec = NULL;
+	_cleanup_free_ char *text = NULL;
 	bool leaving = false;
-	int r = read_record(en, uid, &spec, &leaving, &e);
+	int r = read_record(en, uid, &spec, &text, &leaving, &e);
 	if (!r && !leaving && (engine_pod(en, spec->name) || en->npods >= en->cfg->max_pods)) {
 		r = err_set(&e, EEXIST, "pods/%s: %s: there is another of that name, or max_pods is reached", uid, spec->name);
 		pod_spec_free(spec);
@@ -229,6 +255,9 @@ static void restore_one(struct engine *en, const char *uid)
 	events_load(en, p);
 	place(en, p, leaving);
 	bring_back(p);
+	/* The one that bring_back wrote, for a new podfs-pod, is another. */
+	if (p->link->hello)
+		p->link->record = take_ptr(text);
 }
 
 static bool has_record(struct engine *en, const char *uid)

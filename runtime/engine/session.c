@@ -55,6 +55,8 @@ int engine_session_create(struct pod *p, const char *name, uid_t uid, gid_t gid,
 	snprintf(s->name, sizeof s->name, "%s", name);
 	p->sessions = s;
 	entity_add(p->engine, &s->entity);
+	if (*name)
+		engine_session_note(s);
 	*out = s;
 	return 0;
 }
@@ -72,6 +74,7 @@ void session_free(struct session *s)
 	close_fd(&s->out);
 	close_fd(&s->err);
 	free(s->cmd);
+	free(s->openings);
 	free(s);
 	engine_changed(p->engine, p, CHANGE_SESSION);
 }
@@ -87,8 +90,7 @@ static void tell(struct pod *p, uint64_t serial, enum wire_op op)
 
 void engine_session_remove(struct session *s)
 {
-	if (s->state != S_NEW)
-		tell(s->pod, s->entity.serial, W_EXEC_END);
+	tell(s->pod, s->entity.serial, W_EXEC_END);
 	session_free(s);
 }
 
@@ -212,9 +214,13 @@ void session_on_event(struct pod *p, struct wire_in *in)
 		ended(s, (int)wire_get_u64(in, K_CODE, 0));
 		return;
 	}
-	if (s)
+	if (s && in->nfds) {
+		session_take_streams(s, in);
+		engine_changed(p->engine, p, CHANGE_SESSION);
+	}
+	if (s || session_restore(p, in))
 		return;
-	/* Of a server that is gone: nobody can reach it any more. */
+	/* Of a server that is gone, and without a note: nobody can reach it any more. */
 	tell(p, serial, W_EXEC_END);
 }
 

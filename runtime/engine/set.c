@@ -146,7 +146,9 @@ static void set_after(struct op *o)
 	struct err e = { 0 };
 	int r = 0;
 	if (o->field->effect == SPEC_IMAGE) {
+		o->pod->engine->asking = o->asked_after;
 		r = container_go(c, true, o->done, o->arg, &e);
+		o->pod->engine->asking = 0;
 		if (!r)
 			return;
 	}
@@ -169,6 +171,8 @@ int engine_set(struct pod *p, struct container *c, const struct spec_field *f, c
 	o->len = len;
 	o->field = f;
 	o->by_root = by_root;
+	if (f->effect == SPEC_IMAGE) /* the start completes it */
+		o->asked_after = o->asked, o->asked = 0;
 	o->apply = set_apply;
 	o->revert = set_revert;
 	o->message = set_message;

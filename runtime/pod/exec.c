@@ -67,10 +67,10 @@ void session_put(const struct session *s, struct wire_out *o, bool with_fds)
 		put_fds(s, o);
 }
 
-static void session_tell(struct session *s)
+static void session_tell(struct session *s, bool with_fds)
 {
 	struct wire_out o = { 0 };
-	session_put(s, &o, false);
+	session_put(s, &o, with_fds);
 	link_send(s->pod, &o);
 }
 
@@ -105,9 +105,12 @@ static void close_status(struct session *s)
 		return;
 	loop_del(&s->pod->loop, &s->status);
 	close_fd(&s->status.fd);
+	bool lost = s->asker.link != s->pod->link.number;
 	if (s->came_up)
 		link_reply_fds(s->pod, &s->asker, s->fds, s->tty ? 1 : s->nfds);
-	else
+	if (s->came_up && lost)
+		session_tell(s, true); /* who asked is gone; the next server was told before there was a terminal */
+	else if (!s->came_up)
 		answer_failure(s);
 }
 
@@ -129,7 +132,7 @@ static void on_exited(struct child *ch, int code, int sig UNUSED)
 	s->ended = true;
 	s->code = code;
 	if (!s->forgotten)
-		session_tell(s);
+		session_tell(s, false);
 	else if (!s->timer.at_ns)
 		session_free(s);
 	leave_step(p);

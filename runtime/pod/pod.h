@@ -33,6 +33,7 @@ struct asker {
 	uint32_t link; /* number of the connection */
 	uint32_t seq;  /* 0: nobody waits */
 	uint32_t record; /* number of the record that came along; 0: none */
+	uint64_t asked;  /* K_ASKED */
 };
 
 /* Restart policy and patience; a container has its own copy. */
@@ -148,6 +149,7 @@ struct pod {
 	struct timer idle;    /* gives back memory that only a busy moment needed */
 	struct container *containers;
 	struct session *sessions;
+	struct note *notes;
 	struct job *jobs;
 	struct timer timer;   /* of the removal */
 	unsigned tries;
@@ -250,6 +252,16 @@ void session_end(struct session *s);
 void sessions_end_all(struct pod *p);
 void sessions_free_ended(struct pod *p);
 void session_put(const struct session *s, struct wire_out *o, bool with_fds);
+
+/* --- kept.c: for the next server --- */
+int note_keep(struct pod *p, const struct wire_in *in); /* W_EXEC_NOTE */
+bool note_drop(struct pod *p, uint64_t serial); /* false: there was none */
+void sessions_tell(struct pod *p); /* each with its streams and its note */
+/* A change that a FUSE request asked for; number 0: none did. */
+void asked_begin(uint64_t number);
+/* answered: the server that asked gets the answer. */
+void asked_end(struct pod *p, uint64_t number, int result, const struct err *e, bool answered);
+void asked_tell(struct pod *p);
 
 /* --- cgroup_ops.c: plain files only; the server made the groups --- */
 /* In the child, v1: enters every group. */

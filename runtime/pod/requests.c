@@ -61,13 +61,8 @@ static int do_hello(struct pod *p, struct wire_in *in UNUSED, struct asker *a UN
 	tell_ready(p);
 	for (struct container *c = p->containers; c; c = c->next)
 		container_tell(c);
-	for (struct session *s = p->sessions; s; s = s->next) {
-		struct wire_out o = { 0 };
-		if (s->forgotten)
-			continue;
-		session_put(s, &o, true);
-		link_send(p, &o);
-	}
+	sessions_tell(p);
+	asked_tell(p);
 	return 0;
 }
 
@@ -305,11 +300,17 @@ static int do_exec_close(struct pod *p, struct wire_in *in, struct asker *a UNUS
 	return 0;
 }
 
+static int do_exec_note(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	return note_keep(p, in) ? err_set(e, ENOMEM, "out of memory") : 0;
+}
+
 static int do_exec_end(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
 {
+	bool noted = note_drop(p, wire_get_u64(in, K_SESSION, 0));
 	struct session *s = numbered(p, in, e);
 	if (!s)
-		return -ENOENT;
+		return noted ? 0 : -ENOENT;
 	session_end(s);
 	return 0;
 }
@@ -328,6 +329,7 @@ static const struct row {
 	[W_DROP] = { do_drop, STANDING }, [W_LIMIT] = { do_limit, STANDING }, [W_POLICY] = { do_policy, STANDING },
 	[W_HOSTNAME] = { do_hostname, STANDING }, [W_SHARE] = { do_share, STANDING }, [W_EXEC] = { do_exec, STANDING },
 	[W_EXEC_CLOSE] = { do_exec_close, STANDING }, [W_EXEC_END] = { do_exec_end, STANDING | LEAVING },
+	[W_EXEC_NOTE] = { do_exec_note, STANDING },
 	[W_DELETE] = { do_delete, EMPTY | STANDING | LEAVING }, [W_SANDBOX] = { do_sandbox, EMPTY | STANDING },
 };
 
@@ -367,7 +369,9 @@ void request_handle(struct pod *p, struct wire_in *in)
 	struct err e = { 0 };
 	struct asker a = link_asker(p, in->head.seq);
 	const struct row *row = find_row(p, in, &e);
+	a.asked = wire_get_u64(in, K_ASKED, 0);
 	int r = row ? take_record(p, in, &a, &e) : -e.code;
+	asked_begin(a.asked);
 	if (!r)
 		r = row->fn(p, in, &a, &e);
 	if (r != LATER)

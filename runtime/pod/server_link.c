@@ -15,6 +15,7 @@
 
 #define QUEUE_MAX (256 * 1024)
 #define ROUND_MAX 16 /* requests handled before the loop goes on */
+#define DRAIN_MAX 64 /* rounds of them, of a server that is gone */
 
 struct queued {
 	struct queued *next;
@@ -113,14 +114,23 @@ int link_open(struct pod *p, int fd)
 	return loop_add(&p->loop, &l->watch, EPOLLIN);
 }
 
+static bool readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	return poll(&p, 1, 0) > 0;
+}
+
 static void on_listener(struct watch *w, uint32_t events UNUSED)
 {
 	struct pod *p = &pod_self;
 	int fd = wire_accept(w->fd);
 	if (fd < 0)
 		return;
+	/* The newest server is the server; but what the last one had said before it died holds. */
+	for (int i = 0; i < DRAIN_MAX && p->link.watch.fd >= 0 && readable(p->link.watch.fd); i++)
+		on_server(&p->link.watch, EPOLLIN);
 	if (p->link.watch.fd >= 0)
-		link_close(p); /* the newest server is the server */
+		link_close(p);
 	link_open(p, fd);
 }
 
@@ -193,13 +203,15 @@ struct asker link_asker(const struct pod *p, uint32_t seq)
 }
 
 /* Takes the request off a: nobody is answered twice. True: a server waits for it. */
-static bool answer_begin(struct pod *p, struct asker *a, int result, struct wire_out *o)
+static bool answer_begin(struct pod *p, struct asker *a, int result, const struct err *e, struct wire_out *o)
 {
 	struct asker was = *a;
 	*a = (struct asker){ 0 };
 	if (was.record && was.record == p->record)
 		record_settle(p->dir_fd, result >= 0);
-	if (!was.seq || was.link != p->link.number)
+	bool waits = was.seq && was.link == p->link.number;
+	asked_end(p, was.asked, result, e, waits);
+	if (!waits)
 		return false;
 	wire_begin(o, W_REPLY, was.seq);
 	wire_result(o, result);
@@ -209,7 +221,7 @@ static bool answer_begin(struct pod *p, struct asker *a, int result, struct wire
 void link_reply(struct pod *p, struct asker *a, int result, const struct err *e)
 {
 	struct wire_out o = { 0 };
-	if (!answer_begin(p, a, result, &o))
+	if (!answer_begin(p, a, result, e, &o))
 		return;
 	if (result < 0)
 		wire_str(&o, K_ERROR, e && *e->text ? e->text : strerror(-result));
@@ -219,7 +231,7 @@ void link_reply(struct pod *p, struct asker *a, int result, const struct err *e)
 void link_reply_fds(struct pod *p, struct asker *a, const int *fds, int n)
 {
 	struct wire_out o = { 0 };
-	if (!answer_begin(p, a, 0, &o))
+	if (!answer_begin(p, a, 0, NULL, &o))
 		return;
 	for (int i = 0; i < n; i++)
 		wire_fd(&o, fds[i]);

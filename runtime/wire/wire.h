@@ -5,7 +5,7 @@
  * Linked into both; podfs-pod is never older than the socket it opened, but the server
  * may be newer: unknown keys are skipped, an unknown op is answered -EOPNOTSUPP.
  *
- * Requests carry a seq > 0 and are answered by one W_REPLY with the same seq, in any
+ * Every request may carry K_ASKED, see W_DONE. Requests carry a seq > 0 and are answered by one W_REPLY with the same seq, in any
  * order. Events carry seq 0.
  */
 #ifndef PODFS_WIRE_H
@@ -57,18 +57,23 @@ enum wire_op {
 	W_NET,          /* K_HOSTS K_RESOLV [fd as in W_SANDBOX]: another network namespace; -EBUSY once a container has run */
 	W_ETC,          /* K_HOSTS K_RESOLV: written in place, so that running containers see them */
 
+	W_EXEC_NOTE = 40, /* K_SESSION and whatever the server wants to be told again of it; in place of the note before */
+
 	/* events, podfs-pod -> server */
 	W_REPLY = 64,   /* seq, result; [K_ERROR]; fds */
 	W_READY,        /* the sandbox stands: K_PID [K_LEAVING K_GRACE] [K_TEXT: what could not be had] */
 	W_CONTAINER,    /* K_NAME and its whole state: K_STATE K_REASON K_PID K_CODE K_SIGNAL
 	                   K_RESTARTS K_STARTED K_FINISHED K_NEXT K_ROOTFD K_ERROR [K_IMAGE] */
 	W_SESSION,      /* K_SESSION K_NAME K_STATE(running|ended) [K_CODE] [K_TTY]; answering W_HELLO it
-	                   carries the fds again that are still open, and a K_TEXT each: in out err tty */
+	                   carries the fds again that are still open, and a K_TEXT each: in out err tty, and the fields of
+	                   its note */
 	W_LOG,          /* K_NAME: a segment was begun or dropped: look at the folder again */
 	W_DROPPED,      /* K_NAME */
 	W_EVENT,        /* K_NAME? K_TEXT: a line for `events` */
 	W_LEAK,         /* K_TEXT: something that could not be freed */
 	W_GONE,         /* after W_DELETE, all is removed; podfs-pod exits */
+	W_DONE = 96,    /* K_ASKED K_STATE [K_CODE K_ERROR]: answering W_HELLO, each of the last changes that a FUSE request had
+	                   asked for, and later the end of those that were still under way */
 };
 
 enum wire_key {
@@ -113,11 +118,19 @@ enum wire_key {
 	K_HOLD,      /* u64 1: the layers are the store's: a shared flock is held on each while the plan is kept */
 	K_KEEP,      /* u64 1: only define, do not start (after the server restarted) */
 	K_IMAGE,     /* its id, for people; told again in W_CONTAINER */
+
+	/* what outlives a server (docs/design.md, "Outliving") */
+	K_ASKED = 160, /* u64: number of the FUSE request that a message completes */
+	K_LABEL,     /* the note of a session, which podfs-pod does not look into: its name; "": of exec/NAME */
+	K_TARGET,    /* the container's NAME */
+	K_CMD, K_OWNER, K_GROUP, K_CREATED,
+	K_OPENING,   /* repeated, u64: handles of who has `in` open; of exec/NAME: the opening */
+	K_MODE,      /* u64: O_ACCMODE of that opening */
 };
 
 /* K_STATE of W_CONTAINER (the numbers of the engine's container_state) and of W_SESSION. */
 enum wire_state { WIRE_WAITING, WIRE_RUNNING, WIRE_PAUSED, WIRE_TERMINATED };
-enum wire_session_state { WIRE_SESSION_RUNNING, WIRE_SESSION_ENDED };
+enum wire_session_state { WIRE_SESSION_RUNNING, WIRE_SESSION_ENDED, WIRE_SESSION_NEW };
 
 struct wire_head {
 	uint16_t version, op;

@@ -58,3 +58,169 @@ has_server() { [ -n "$(server_pid)" ]; }
 	has '- server is back: nobody saw the last one end; its last event was [0-9.]* s ago$' "$P/.node/events"
 }
 dead() { stat "$P" 2>&1 | grep -q 'not connected'; }
+
+# Requests that were not answered are sent again: FUSE_NOTIFY_RESEND, kernel 6.9 and later.
+needs_resend() { [ "$(printf '6.9\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.9 ] || skip "needs Linux 6.9"; }
+blocked() { grep -qs '^State:[[:space:]]*[SD]' "/proc/$1/status" && grep -qs . "/proc/$1/wchan"; }
+
+@test "a session that was made and not yet run is the same for the next server" {
+	run_pod web "$forever"
+	mkdir "$P/web/containers/two" "$P/web/exec/s1"
+	echo "$forever" >"$P/web/containers/two/command"
+	echo busybox >"$P/web/containers/two/image"
+	timeout 20 cat "$P/web/containers/two/wait/running"
+	echo two >"$P/web/exec/s1/container"
+	echo 1 >"$P/web/exec/s1/tty"
+	echo '30 90' >"$P/web/exec/s1/winsize"
+	local owner
+	owner=$(stat -c %u:%g "$P/web/exec/s1")
+	kill_server
+	[ "$(ls "$P/web/exec")" = "$(printf 's1\ntwo\nweb')" ]
+	is two "$P/web/exec/s1/container"
+	is 1 "$P/web/exec/s1/tty"
+	is '30 90' "$P/web/exec/s1/winsize"
+	is '' "$P/web/exec/s1/cmd"
+	[ "$(stat -c %u:%g "$P/web/exec/s1")" = "$owner" ]
+	echo 0 >"$P/web/exec/s1/tty"
+	echo 'sh -c "hostname; exit 3"' >"$P/web/exec/s1/cmd"
+	is web "$P/web/exec/s1/out"
+	is 3 "$P/web/exec/s1/exit"
+	rmdir "$P/web/exec/s1"
+	kill_server
+	[ ! -e "$P/web/exec/s1" ]
+}
+
+@test "a session that runs goes on: in, out, exit, and the end that nobody saw" {
+	run_pod web "$forever"
+	local s=$P/web/exec/s1 o=$P/web/exec/s2
+	mkdir "$s" "$o"
+	echo 'sh -c "echo begin; cat; echo oops >&2; exit 5"' >"$s/cmd"
+	echo 'sh -c "echo alone; until [ -e /dev/shm/go ]; do sleep 0.05; done; exit 6"' >"$o/cmd"
+	exec 7>"$s/in"
+	echo one >&7
+	touch "/proc/$(cat "$P/web/containers/web/pid")/root/dev/shm/go"
+	kill_server
+	has 'begin; cat' "$s/cmd"
+	echo two >&7
+	kill_server
+	exec 7>&-
+	[ "$(timeout 10 cat "$s/out")" = "$(printf 'begin\none\ntwo')" ]
+	is oops "$s/err"
+	is 5 "$s/exit"
+	is alone "$o/out"
+	is 6 "$o/exit"
+	rmdir "$s" "$o"
+}
+
+@test "two writers of in: the end of file comes with the last, whichever server it is" {
+	run_pod web "$forever"
+	local s=$P/web/exec/s1
+	mkdir "$s"
+	echo cat >"$s/cmd"
+	exec 7>"$s/in" 8>"$s/in"
+	echo one >&7
+	kill_server
+	exec 7>&-
+	echo two >&8
+	run ! timeout 1 cat "$s/exit"
+	kill_server
+	exec 8>&-
+	[ "$(timeout 10 cat "$s/out")" = "$(printf 'one\ntwo')" ]
+	is 0 "$s/exit"
+	rmdir "$s"
+}
+
+@test "exec 3<>exec/NAME goes on, and what echo wrote to it waits for its reader" {
+	run_pod web "$forever"
+	exec 7<>"$P/web/exec/web"
+	echo 'X=kept; echo first' >&7
+	local line
+	read -r -t 10 line <&7
+	[ "$line" = first ]
+	echo 'echo later' >"$P/web/exec/web"
+	kill_server
+	echo 'echo $X; exit' >&7
+	[ "$(timeout 10 cat <&7)" = kept ]
+	exec 7>&-
+	is later "$P/web/exec/web"
+	is '' "$P/web/exec/web"
+}
+
+@test "who was blocked when the server was killed gets his answer from the next" {
+	needs_resend
+	run_pod web 'sh -c "until [ -e /dev/shm/go ]; do sleep 0.05; done; exit 4"'
+	timeout 20 cat "$P/web/wait/running"
+	local s=$P/web/exec/s1 pid readers='' r
+	pid=$(cat "$P/web/containers/web/pid")
+	mkdir "$s"
+	echo 'sh -c "read x; echo got $x; exit 9"' >"$s/cmd"
+	timeout 30 cat "$P/web/wait/ended" >"$T/ended" & readers+=" $!"
+	timeout 30 cat "$s/out" >"$T/out" & readers+=" $!"
+	timeout 30 cat "$s/exit" >"$T/exit" & readers+=" $!"
+	timeout 30 tail -n +1 -f "$P/web/logs/web" >"$T/log" 2>"$T/log.err" &
+	local tail=$!
+	exec 7<>"$P/web/exec/web"
+	timeout 30 head -n 1 <&7 >"$T/shell" & readers+=" $!"
+	cd "$P/web"
+	for r in $readers; do within 5 blocked "$r"; done
+	kill_server
+	[ "$(cat status)" = Running ]
+	cd /
+	echo word >"$s/in"
+	echo 'echo hello' >&7
+	touch "/proc/$pid/root/dev/shm/go"
+	for r in $readers; do wait "$r"; done
+	[ "$(cat "$T/ended" "$T/out" "$T/exit" "$T/shell")" = "$(printf '4\ngot word\n9\nhello')" ]
+	kill -0 $tail
+	kill $tail
+	[ ! -s "$T/log.err" ]
+	exec 7>&-
+	rmdir "$s"
+}
+
+pod_pid() { readlink "$P/$1/ns/net" | cut -d/ -f3; }
+
+# carried_out COMMAND…: runs it while podfs-pod is stopped, kills the server, and lets podfs-pod go on: it carries out what it was
+# asked, and the answer goes to a server that is gone.
+carried_out() {
+	local pod server writer
+	pod=$(pod_pid web) server=$(server_pid)
+	kill -STOP "$pod"
+	"$@" &
+	writer=$!
+	within 5 blocked $writer
+	kill -9 "$server"
+	gone "$server"
+	kill -CONT "$pod"
+	wait $writer
+}
+append() { echo "$1" >>"$2"; }
+put() { echo "$1" >"$2"; }
+
+@test "what was carried out and not answered is answered, and not done twice" {
+	needs_resend
+	run_pod web "$forever"
+	timeout 20 cat "$P/web/wait/running"
+	local s=$P/web/exec/s1 c=$P/web/containers/web
+	append A=1 "$c/env"
+	carried_out append B=2 "$c/env"
+	is "$(printf 'A=1\nB=2')" "$c/env"
+	mkdir "$s"
+	carried_out put 'sh -c "echo run >>/dev/shm/runs; cat /dev/shm/runs"' "$s/cmd"
+	is run "$s/out"
+	is 0 "$s/exit"
+	rmdir "$s"
+	carried_out mkdir "$P/web/containers/two"
+	[ -d "$P/web/containers/two" ]
+	carried_out rmdir "$P/web/containers/two"
+	[ ! -e "$P/web/containers/two" ]
+	echo 0 >"$P/web/grace"
+	local before
+	before=$(grep -c 'web/web started' "$P/web/events")
+	carried_out put busybox "$c/image"
+	[ "$(grep -c 'web/web started' "$P/web/events")" -eq $((before + 1)) ]
+	carried_out put pause "$c/ctl"
+	has '^paused' "$c/state"
+	carried_out put unpause "$c/ctl"
+	has '^running' "$c/state"
+}
