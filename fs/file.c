@@ -5,6 +5,7 @@
 #include "fs/handle.h"
 #include "fs/images.h"
 #include "fs/job.h"
+#include "fs/ledger.h"
 #include "fs/op.h"
 #include "fs/pollers.h"
 #include "runtime/base/util.h"
@@ -108,7 +109,7 @@ static int adopt(struct node *n, struct handle *h, struct fuse_req *req, uint64_
 	if (k->adopt)
 		return k->adopt(n, h, off);
 	if (handle_writes(h))
-		return -EIO;
+		return node_refuse(n, EIO, "the server was started again while this was being written; write it anew");
 	return k->open ? k->open(n, h, req) : 0;
 }
 
@@ -205,10 +206,24 @@ void op_write(struct fs *fs, struct fuse_req *req, uint64_t ino, uint64_t fh, in
 	fs->en->asking = 0;
 }
 
+/* Of a document that was being written to a server that is gone, close(2) must not say that all is well. */
+static int lost_document(struct fs *fs, uint64_t fh)
+{
+	struct err e = { 0 };
+	if (!fs->ledger || !ledger_was_writing(fs->ledger, fh))
+		return 0;
+	int r = err_set(&e, EIO, "images: the server was started again while an archive was being written; write it anew");
+	engine_refused(fs->en, NULL, NULL, "images", &e);
+	return r;
+}
+
 void op_flush(struct fs *fs, struct fuse_req *req, uint64_t ino UNUSED, uint64_t fh)
 {
 	struct handle *h = handle_find(fs, fh);
-	if (h && h->row->kind->flush)
+	int r = h ? 0 : lost_document(fs, fh);
+	if (r)
+		reply(req, r);
+	else if (h && h->row->kind->flush)
 		h->row->kind->flush(h, req);
 	else
 		reply(req, 0);

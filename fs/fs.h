@@ -42,6 +42,7 @@ struct fs {
 	} refusals[REFUSALS];
 	unsigned nrefusals;
 
+	struct ledger *ledger;  /* ledger.c; NULL: there is no keeper */
 	struct stream *streams; /* stream.c */
 	struct shell *shells;   /* shell.c */
 	struct image_paths *paths; /* images.c */

@@ -9,6 +9,7 @@
 
 #include "fs/fuse.h"
 #include "fs/fs.h"
+#include "fs/ledger.h"
 #include "fs/op.h"
 #include "runtime/base/util.h"
 
@@ -309,6 +310,9 @@ static void note_request(struct session_fd *s)
 	const struct fuse_in_header *in = s->buf.mem;
 	s->fs->request = in->unique & ~UNIQUE_RESEND;
 	s->fs->again = in->unique & UNIQUE_RESEND;
+	const struct fuse_poll_in *poll = (const void *)(in + 1);
+	if (in->opcode == FUSE_POLL && poll->flags & FUSE_POLL_SCHEDULE_NOTIFY && s->fs->ledger)
+		ledger_poller(s->fs->ledger, poll->kh);
 }
 
 static void on_readable(struct watch *w, uint32_t events UNUSED)
@@ -353,6 +357,18 @@ static void ask_again(int fd)
 		return;
 }
 
+/* Who polls has been promised a word by a server that is gone, and asks again when he gets it. */
+static void wake_poller(void *arg, uint64_t kh)
+{
+	struct session_fd *s = arg;
+	struct {
+		struct fuse_out_header head;
+		struct fuse_notify_poll_wakeup_out body;
+	} msg = { { .len = sizeof msg, .error = FUSE_NOTIFY_POLL }, { .kh = kh } };
+	if (write(s->watch.fd, &msg, sizeof msg) < 0)
+		return; /* its file has been closed meanwhile */
+}
+
 static int attach(struct session_fd *s, int fd, bool again, struct err *e)
 {
 	char name[32];
@@ -368,6 +384,8 @@ static int attach(struct session_fd *s, int fd, bool again, struct err *e)
 	if (again) {
 		init_again(s);
 		ask_again(fd);
+		if (s->fs->ledger)
+			ledger_pollers(s->fs->ledger, wake_poller, s);
 	}
 	return 0;
 }

@@ -3,11 +3,12 @@
  * Reads its command line and the config, opens the engine, takes over the mounted /dev/fuse that the keeper gives it, says
  * so, and runs the loop until the file system is unmounted or SIGTERM comes. Opens no path that a user named.
  *
- *   podfs-server --fuse-fd N --ready-fd N [--lock-fd N] [--again] [--ended NS --how TEXT] [--config FILE] [-o KEY=VALUE]…
+ *   podfs-server --fuse-fd N --ready-fd N [--lock-fd N] [--ledger-fd N --hand-fd N] [--again] [--ended NS --how TEXT] [--config FILE] [-o KEY=VALUE]…
  *
  * --ended, --how: when and how the server before this one ended. --ready-fd gets one line: `0`, or why not. --lock-fd is only held: while this process lives the state directory is taken.
  */
 #include "fs/fs.h"
+#include "fs/ledger.h"
 #include "fs/shell.h"
 #include "fs/wait.h"
 #include "runtime/base/util.h"
@@ -29,7 +30,7 @@ struct server {
 	struct loop loop;
 	struct config cfg;
 	struct watch signals;
-	int fuse_fd, ready_fd;
+	int fuse_fd, ready_fd, ledger_fd, hand_fd;
 	bool again;
 	struct predecessor last;
 };
@@ -60,13 +61,21 @@ static int read_config(struct server *s, const char *file, char **options, size_
 	return r ? r : config_check(&s->cfg, e);
 }
 
+static int take_descriptor(const char *number)
+{
+	int fd = atoi(number);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
+}
+
 static int read_argv(struct server *s, int argc, char **argv, struct err *e)
 {
 	static const struct option longs[] = {
 		{ "fuse-fd", required_argument, NULL, 'f' }, { "ready-fd", required_argument, NULL, 'r' },
 		{ "lock-fd", required_argument, NULL, 'l' }, { "config", required_argument, NULL, 'c' },
 		{ "again", no_argument, NULL, 'a' },         { "ended", required_argument, NULL, 'e' },
-		{ "how", required_argument, NULL, 'h' },     { NULL, 0, NULL, 0 },
+		{ "how", required_argument, NULL, 'h' },     { "ledger-fd", required_argument, NULL, 'L' },
+		{ "hand-fd", required_argument, NULL, 'H' }, { NULL, 0, NULL, 0 },
 	};
 	_cleanup_free_ char **options = calloc((size_t)argc + 1, sizeof *options);
 	const char *file = NULL;
@@ -78,7 +87,9 @@ static int read_argv(struct server *s, int argc, char **argv, struct err *e)
 		switch (c) {
 		case 'f': s->fuse_fd = atoi(optarg); break;
 		case 'r': s->ready_fd = atoi(optarg); break;
-		case 'l': fcntl(atoi(optarg), F_SETFD, FD_CLOEXEC); break;
+		case 'l': take_descriptor(optarg); break;
+		case 'L': s->ledger_fd = take_descriptor(optarg); break;
+		case 'H': s->hand_fd = take_descriptor(optarg); break;
 		case 'c': file = optarg; break;
 		case 'a': s->again = true; break;
 		case 'e': s->last.ended_ns = strtoull(optarg, NULL, 10); break;
@@ -191,6 +202,8 @@ static int begin(struct server *s, struct err *e)
 	if (r)
 		return r;
 	settle(s);
+	if (s->ledger_fd >= 0 && s->hand_fd >= 0)
+		s->fs.ledger = ledger_open(s->ledger_fd, s->hand_fd);
 	shell_restore(&s->fs);
 	wait_init(&s->fs);
 	return fuse_open(&s->fs, &s->loop, s->fuse_fd, s->again, &s->fs.fuse, e);
@@ -209,7 +222,7 @@ static void tell_ready(struct server *s, int r, const struct err *e)
 
 int main(int argc, char **argv)
 {
-	static struct server s = { .fuse_fd = -1, .ready_fd = -1, .signals.fd = -1 };
+	static struct server s = { .fuse_fd = -1, .ready_fd = -1, .ledger_fd = -1, .hand_fd = -1, .signals.fd = -1 };
 	struct err e = { 0 };
 	int r = read_argv(&s, argc, argv, &e);
 	if (!r)
@@ -223,5 +236,6 @@ int main(int argc, char **argv)
 	engine_leaves(s.fs.en);
 	fuse_close(s.fs.fuse);
 	engine_close(s.fs.en);
+	ledger_close(s.fs.ledger);
 	return r ? 1 : 0;
 }

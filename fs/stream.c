@@ -1,6 +1,7 @@
 /* Streams of sessions: see stream.h. */
 #include "fs/stream.h"
 
+#include "fs/ledger.h"
 #include "fs/park.h"
 #include "fs/wait.h"
 #include "runtime/base/util.h"
@@ -34,6 +35,7 @@ struct transfer {
 	struct stream *st;
 	char *data; /* a writer's */
 	size_t size, done;
+	uint64_t request; /* its number, for the ledger */
 	stream_end_fn *end;
 	void *arg;
 };
@@ -116,18 +118,11 @@ static int empty(struct stream *st)
 	return -EAGAIN;
 }
 
-/* Bytes read into mem, 0 at the end, -errno. */
-static ssize_t take(struct stream *st, void *mem, size_t size)
+/* Pipes are read through the ledger. A terminal is none: what this server has read of one dies with it. */
+static struct ledger *ledger_of(const struct stream *st)
 {
-	int fd = descriptor(st);
-	if (fd < 0)
-		return fd == -EPIPE ? 0 : fd;
-	ssize_t n = read(fd, mem, size);
-	if (n >= 0)
-		return n;
-	if (errno == EIO)
-		return 0; /* a terminal that nobody has open any more */
-	return errno == EAGAIN || errno == EINTR ? empty(st) : -errno;
+	const struct session *s = session_of(st);
+	return s && !s->tty ? st->fs->ledger : NULL;
 }
 
 static void *read_buffer(void)
@@ -138,31 +133,63 @@ static void *read_buffer(void)
 	return mem;
 }
 
-static void reply_taken(struct fuse_req *req, ssize_t n, const void *mem, size_t size, stream_end_fn *end, void *arg)
+static ssize_t plain_read(int fd, size_t size, const void **mem)
 {
-	if (n < 0)
+	void *to = read_buffer();
+	*mem = to;
+	ssize_t n = to ? read(fd, to, size) : -ENOMEM;
+	return to && n < 0 ? -errno : n;
+}
+
+/* Bytes at *mem, 0 at the end, -errno. */
+static ssize_t take(struct stream *st, uint64_t request, size_t size, const void **mem)
+{
+	struct ledger *l = ledger_of(st);
+	int fd = descriptor(st);
+	if (fd < 0)
+		return fd == -EPIPE ? 0 : fd;
+	ssize_t n = l ? ledger_take(l, request, fd, size, mem) : plain_read(fd, size, mem);
+	if (n == -EIO)
+		return 0; /* a terminal that nobody has open any more */
+	return n == -EAGAIN || n == -EINTR ? empty(st) : n;
+}
+
+static void reply_taken(struct stream *st, uint64_t request, struct fuse_req *req, ssize_t n, const void *mem, size_t size,
+			stream_end_fn *end, void *arg)
+{
+	if (n < 0) {
 		reply(req, (int)n);
-	else if (!n && end)
+	} else if (!n && end) {
+		st->fs->request = request; /* it may go on reading elsewhere */
+		st->fs->again = false;
 		end(arg, req, size);
-	else
-		reply_data(req, mem, (size_t)n);
+	} else {
+		reply_data(req, n ? mem : "", (size_t)n);
+		if (st->fs->ledger)
+			ledger_taken(st->fs->ledger);
+	}
 }
 
 /* Bytes written, -errno. */
-static ssize_t give(const struct stream *st, const char *data, size_t size)
+static ssize_t give(const struct stream *st, uint64_t request, size_t done, const char *data, size_t size)
 {
+	struct ledger *l = ledger_of(st);
 	int fd = descriptor(st);
 	if (fd < 0)
 		return fd;
-	ssize_t n = write(fd, data, size);
-	return n < 0 ? (errno == EINTR ? -EAGAIN : -errno) : n;
+	ssize_t n = l ? ledger_give(l, request, done, fd, data, size) : -EINVAL;
+	if (n == -EINVAL) { /* no ledger, or too many writers for it */
+		n = write(fd, data, size);
+		n = n < 0 ? -errno : n;
+	}
+	return n == -EINTR ? -EAGAIN : n;
 }
 
 /* As much as there is room for. 0: all, -EAGAIN: room has to come. */
-static int give_all(const struct stream *st, const char *data, size_t size, size_t *done)
+static int give_all(const struct stream *st, uint64_t request, const char *data, size_t size, size_t *done)
 {
 	while (*done < size) {
-		ssize_t n = give(st, data + *done, size - *done);
+		ssize_t n = give(st, request, *done, data + *done, size - *done);
 		if (n < 0)
 			return (int)n;
 		*done += (size_t)n;
@@ -171,12 +198,14 @@ static int give_all(const struct stream *st, const char *data, size_t size, size
 }
 
 /* What was written counts, also when the rest can't be: as write(2) on a pipe. */
-static void reply_given(struct fuse_req *req, size_t done, int r)
+static void reply_given(const struct stream *st, uint64_t request, struct fuse_req *req, size_t done, int r)
 {
 	if (r && !done)
 		reply(req, r);
 	else
 		reply_written(req, done);
+	if (st->fs->ledger)
+		ledger_gave(st->fs->ledger, request);
 }
 
 /* --- waiting --- */
@@ -190,25 +219,25 @@ static void transfer_free(struct transfer *t)
 static void transfer_lapse(struct park *p, struct fuse_req *req, int why)
 {
 	struct transfer *t = container_of(p, struct transfer, park);
-	reply_given(req, t->done, why);
+	reply_given(t->st, t->request, req, t->done, why);
 	transfer_free(t);
 }
 
 static bool step(struct transfer *t)
 {
 	if (t->st->which != STREAM_IN) {
-		void *mem = read_buffer();
-		ssize_t n = mem ? take(t->st, mem, t->size) : -ENOMEM;
+		const void *mem = NULL;
+		ssize_t n = take(t->st, t->request, t->size, &mem);
 		if (n == -EAGAIN)
 			return false;
-		reply_taken(park_take(&t->park), n, mem, t->size, t->end, t->arg);
+		reply_taken(t->st, t->request, park_take(&t->park), n, mem, t->size, t->end, t->arg);
 		transfer_free(t);
 		return true;
 	}
-	int r = give_all(t->st, t->data, t->size, &t->done);
+	int r = give_all(t->st, t->request, t->data, t->size, &t->done);
 	if (r == -EAGAIN)
 		return false;
-	reply_given(park_take(&t->park), t->done, r);
+	reply_given(t->st, t->request, park_take(&t->park), t->done, r);
 	transfer_free(t);
 	return true;
 }
@@ -232,36 +261,40 @@ static void wait_for(struct stream *st, struct transfer *t, struct fuse_req *req
 
 void stream_read(struct stream *st, struct fuse_req *req, size_t size, bool nonblock, stream_end_fn *end, void *arg)
 {
-	void *mem = read_buffer();
+	const void *mem = NULL;
+	uint64_t request = st->fs->request;
 	if (size > READ_MAX)
 		size = READ_MAX;
-	ssize_t n = !mem ? -ENOMEM : st->waiting ? -EAGAIN : take(st, mem, size);
+	ssize_t n = st->fs->again && st->fs->ledger ? (ssize_t)ledger_held(st->fs->ledger, request, &mem) : 0;
+	if (!n)
+		n = st->waiting ? -EAGAIN : take(st, request, size, &mem);
 	struct transfer *t = n == -EAGAIN && !nonblock ? calloc(1, sizeof *t) : NULL;
 	if (!t) {
-		reply_taken(req, n == -EAGAIN && !nonblock ? -ENOMEM : n, mem, size, end, arg);
+		reply_taken(st, request, req, n == -EAGAIN && !nonblock ? -ENOMEM : n, mem, size, end, arg);
 		return;
 	}
-	*t = (struct transfer){ .size = size, .end = end, .arg = arg };
+	*t = (struct transfer){ .size = size, .end = end, .arg = arg, .request = request };
 	wait_for(st, t, req);
 }
 
 void stream_write(struct stream *st, struct fuse_req *req, const char *data, size_t size, bool nonblock)
 {
-	size_t done = 0;
-	int r = st->waiting ? -EAGAIN : give_all(st, data, size, &done);
+	uint64_t request = st->fs->request;
+	size_t done = st->fs->again && st->fs->ledger ? ledger_given(st->fs->ledger, request) : 0;
+	int r = done == size ? 0 : st->waiting ? -EAGAIN : give_all(st, request, data, size, &done);
 	if (r != -EAGAIN || nonblock) {
-		reply_given(req, done, r);
+		reply_given(st, request, req, done, r);
 		return;
 	}
 	struct transfer *t = calloc(1, sizeof *t);
 	char *copy = t ? malloc(size) : NULL;
 	if (!copy) {
 		free(t);
-		reply_given(req, done, -ENOMEM);
+		reply_given(st, request, req, done, -ENOMEM);
 		return;
 	}
 	memcpy(copy, data, size);
-	*t = (struct transfer){ .data = copy, .size = size, .done = done };
+	*t = (struct transfer){ .data = copy, .size = size, .done = done, .request = request };
 	wait_for(st, t, req);
 }
 

@@ -7,6 +7,7 @@
 #include "fs/image_name.h"
 #include "fs/images.h"
 #include "fs/job.h"
+#include "fs/ledger.h"
 #include "runtime/base/util.h"
 
 #include <errno.h>
@@ -198,6 +199,8 @@ static int begin(struct upload *up)
 	if (r)
 		return node_refused(&n, &e);
 	up->begun = true;
+	if (up->h->fs->ledger)
+		ledger_writing(up->h->fs->ledger, up->h->fh, true);
 	return 0;
 }
 
@@ -280,6 +283,8 @@ static void upload_release(struct handle *h)
 	unwatch(up);
 	if (up->import)
 		import_abort(up->import);
+	if (up->begun && h->fs->ledger)
+		ledger_writing(h->fs->ledger, h->fh, false);
 	free(up);
 }
 

@@ -224,3 +224,66 @@ put() { echo "$1" >"$2"; }
 	carried_out put unpause "$c/ctl"
 	has '^running' "$c/state"
 }
+
+@test "a stream that is read and one that is written lose nothing and double nothing over many kills" {
+	needs_resend
+	run_pod web "$forever"
+	local s=$P/web/exec/s1 i reader
+	mkdir "$s"
+	echo 'sh -c "seq 1 300000; echo end >&2"' >"$s/cmd"
+	(timeout 60 cat "$s/out" | sha256sum >"$T/sum") &
+	reader=$!
+	for i in 1 2 3 4 5 6; do kill_server; done
+	wait $reader
+	[ "$(cat "$T/sum")" = "$(seq 1 300000 | sha256sum)" ]
+	is 0 "$s/exit"
+	rmdir "$s"
+	mkdir "$s"
+	echo 'sha256sum' >"$s/cmd"
+	(seq 1 300000 | timeout 60 cat >"$s/in") &
+	reader=$!
+	for i in 1 2 3 4 5 6; do kill_server; done
+	wait $reader
+	is "$(seq 1 300000 | sha256sum)" "$s/out"
+	rmdir "$s"
+}
+
+@test "who polls is told by the next server" {
+	run_pod web "$forever"
+	local s=$P/web/exec/s1 poller
+	mkdir "$s"
+	echo 'sh -c "read x; echo $x"' >"$s/cmd"
+	timeout 30 python3 -c '
+import select, sys
+f = open(sys.argv[1], "rb", buffering=0)
+p = select.poll()
+p.register(f, select.POLLIN)
+print("polling", flush=True)
+p.poll()
+print(f.read(100).decode().strip())' "$s/out" >"$T/polled" &
+	poller=$!
+	within 5 grep -q polling "$T/polled"
+	within 5 blocked $poller
+	kill_server
+	echo word >"$s/in"
+	wait $poller
+	grep -q '^word$' "$T/polled"
+	rmdir "$s"
+}
+
+@test "an archive half written when the server was killed: the copy fails, and says so" {
+	mkfifo "$T/fifo"
+	cat "$T/fifo" 2>/dev/null >"$P/.node/images/busybox" &
+	local copy=$!
+	exec 7>"$T/fifo"
+	head -c 200000 "$IMAGES/busybox.tar" >&7
+	within 5 begun
+	kill_server
+	exec 7>&-
+	run ! wait $copy
+	has 'images: .*started again' "$P/.node/error"
+	[ ! -e "$P/.node/images/busybox" ]
+	import busybox
+	[ -e "$P/.node/images/busybox" ]
+}
+begun() { pgrep -fa "podfs-image.*$T/" >/dev/null; }
