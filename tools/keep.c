@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 #define MAX_AGAIN 10       /* starts in a row before the mount is given up: 25 s of waiting */
 #define CALM_MS 1000       /* a server that lived that long was not one of a row */
 #define FIRST_DELAY_MS 50  /* before the second start of a row; doubles */
+#define KILLED_CALM_MS 200 /* the same of one that was killed by others (SIGKILL): it makes no row, but two of them a pause */
 #define END_MS 5000        /* what the server may take to end */
 #define AWAY_MS 1000       /* what it may take to notice by itself that it was unmounted */
 #define READY_MS 60000     /* what it may take to begin: it reads every record */
@@ -46,11 +48,13 @@ struct keep {
 	const struct options *o;
 	struct mount *m;
 	int lock_fd, log_fd;
+	int ledger_fd, hand_fd; /* fs/ledger.h: what one server leaves to the next */
 	pid_t pid; /* of the server; 0: none. Its pidfd is server.fd */
 	uint64_t started_ns;
 	uint64_t ended_ns;   /* when the last server ended, CLOCK_REALTIME; 0: there was none */
 	char how[80];        /* and how */
 	unsigned row; /* starts that ended soon, one after another */
+	bool killed;  /* the last server was killed by SIGKILL */
 	bool refused; /* the server said by its status that it cannot go on with another's mount */
 };
 
@@ -103,7 +107,7 @@ static void hand_down(int fd, int as)
 /* Descriptors keep their numbers: only CLOEXEC is cleared. */
 __attribute__((noreturn)) static void exec_server(const struct keep *k, const char *path, int ready, char *const *argv)
 {
-	int fds[] = { k->m->fd, ready, k->lock_fd };
+	int fds[] = { k->m->fd, ready, k->lock_fd, k->ledger_fd, k->hand_fd };
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		fcntl(fds[i], F_SETFD, 0);
 	hand_down(open("/dev/null", O_RDWR | O_CLOEXEC), STDIN_FILENO);
@@ -154,6 +158,10 @@ static int make_argv(const struct keep *k, int ready, bool again, struct strs *a
 		r = put_number(argv, "--ready-fd", ready);
 	if (!r)
 		r = put_number(argv, "--lock-fd", k->lock_fd);
+	if (!r)
+		r = put_number(argv, "--ledger-fd", k->ledger_fd);
+	if (!r)
+		r = put_number(argv, "--hand-fd", k->hand_fd);
 	if (!r && again)
 		r = put_text(argv, "--again", NULL);
 	if (!r && again && k->ended_ns)
@@ -179,6 +187,7 @@ static void reap(struct keep *k)
 	k->ended_ns = now_real_ns();
 	waitpid(k->pid, &status, 0);
 	k->refused = WIFEXITED(status) && WEXITSTATUS(status) == STATUS_REFUSED;
+	k->killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 	forget_server(k);
 	if (WIFSIGNALED(status))
 		snprintf(k->how, sizeof k->how, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -288,8 +297,14 @@ static void start_again(struct keep *k)
 		give_up(k, "it cannot go on with this mount");
 		return;
 	}
-	if (now_mono_ns() - k->started_ns > CALM_MS * 1000000ull)
+	uint64_t lived_ms = (now_mono_ns() - k->started_ns) / 1000000;
+	if (lived_ms > CALM_MS)
 		k->row = 0;
+	if (k->killed) {
+		k->state = PAUSING;
+		timer_arm(&k->loop, &k->timer, lived_ms > KILLED_CALM_MS ? 0 : FIRST_DELAY_MS);
+		return;
+	}
 	if (k->row >= MAX_AGAIN) {
 		give_up(k, "the server ended too often in a row");
 		return;
@@ -394,9 +409,27 @@ static int watch_signals(struct keep *k)
 	return k->signals.fd < 0 ? -errno : loop_add(&k->loop, &k->signals, EPOLLIN);
 }
 
+static int make_ledger(struct keep *k)
+{
+	int fds[2];
+	char name[32];
+	k->ledger_fd = memfd_create("podfs-ledger", MFD_CLOEXEC);
+	if (k->ledger_fd < 0 || pipe2(fds, O_CLOEXEC))
+		return -errno;
+	/* Both ends as one descriptor, which never is at its end. */
+	snprintf(name, sizeof name, "/proc/self/fd/%d", fds[0]);
+	k->hand_fd = open(name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	int r = k->hand_fd < 0 ? -errno : 0;
+	close(fds[0]);
+	close(fds[1]);
+	return r;
+}
+
 static void keep_free(struct keep *k)
 {
 	end_server(k);
+	close_fd(&k->ledger_fd);
+	close_fd(&k->hand_fd);
 	close_fd(&k->signals.fd);
 	close_fd(&k->mounts.fd);
 	loop_free(&k->loop);
@@ -408,12 +441,14 @@ int keep_start(struct keep **out, const struct options *o, struct mount *m, int 
 	struct keep *k = calloc(1, sizeof *k);
 	if (!k)
 		return -ENOMEM;
-	*k = (struct keep){ .o = o, .m = m, .lock_fd = lock_fd, .log_fd = log_fd };
+	*k = (struct keep){ .o = o, .m = m, .lock_fd = lock_fd, .log_fd = log_fd, .ledger_fd = -1, .hand_fd = -1 };
 	k->server = (struct watch){ .fd = -1, .fn = on_server };
 	k->signals = (struct watch){ .fd = -1, .fn = on_signal };
 	k->mounts = (struct watch){ .fd = -1, .fn = on_mounts };
 	k->timer.fn = on_timer;
 	int r = loop_init(&k->loop);
+	if (!r)
+		r = make_ledger(k);
 	if (!r)
 		r = watch_signals(k);
 	if (!r)
