@@ -90,6 +90,10 @@ def kill(worker, pod):
         worker.ended(pod, c, {KILLED})
     else:
         worker.await_run(pod, c)
+        # Its line may be in the log before the news of it has come.
+        at = f"{pod.name}/containers/{c.name}"
+        worker.calls.until(f"{at} is running again", lambda: worker.calls.get(f"{at}/restarts", pod) == str(c.restarts[0]) and
+                           worker.calls.get(f"{at}/state", pod).startswith("running"), pod)
         restarts(worker, pod, c)
 
 

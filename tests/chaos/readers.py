@@ -25,7 +25,7 @@ class Follower:
         self.begin(calls)
 
     def begin(self, calls):
-        self.losses = calls.world[LOSSES]
+        self.since = calls.before()
         with open(self.file, "wb") as out, open(self.file + ".err", "wb") as err:
             self.job = subprocess.Popen(self.program + [self.path], stdin=subprocess.DEVNULL, stdout=out, stderr=err)
 
@@ -42,7 +42,7 @@ class Follower:
                 got = f.read(len(want))
             if got == want:
                 return
-            if calls.world[LOSSES] != self.losses:
+            if calls.world[LOSSES] != self.since.losses or (self.job.poll() is not None and calls.mount_lost(self.since)):
                 self.end()
                 calls.again(lambda: calls.read(f"{pod.name}/status", pod))
                 self.begin(calls)

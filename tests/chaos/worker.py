@@ -205,7 +205,7 @@ class Worker:
 
     def define(self, pod):
         pod.serial += 1
-        c = new_container(self.dice, f"c{pod.serial}", f"{pod.name}.c{pod.serial}.{self.steps}", pod.restart)
+        c = new_container(self.dice, f"c{pod.serial}", f"{self.world.name}.{pod.name}.c{pod.serial}.{self.steps}", pod.restart)
         at = f"{pod.name}/containers/{c.name}"
         self.calls.again(lambda: self.mkdir(at, pod))
         pod.containers[c.name] = c
@@ -236,6 +236,8 @@ class Worker:
         if self.calls.server_died(asked):
             c.maybe_started()
         c.started()
+        if c.up:
+            self.calls.get(f"{pod.name}/containers/{c.name}/wait/running", pod)
         self.await_run(pod, c)
 
     def log(self, pod, c):

@@ -15,6 +15,7 @@ class World:
     def __init__(self, top):
         """top: the folder of the instance."""
         self.top = top
+        self.name = top.rpartition(".")[2]
         self.mount = os.path.join(top, "pods")
         self.shared = mmap.mmap(-1, 4096)
         self.list = os.open(os.path.join(top, "kills"), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
