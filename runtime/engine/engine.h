@@ -62,6 +62,7 @@ struct container {
 	int last_error;          /* errno of the last start or pull that failed; 0 after one that did not, or a new one was asked for */
 	bool starting;           /* a start was asked for and has not answered */
 	bool leaving;            /* rmdir'ed: no longer in the tree */
+	bool again;              /* its sandbox was lost: it is started again in the next */
 	unsigned starts;         /* that were asked for */
 	bool refetched;          /* since a start was asked for: because the image turned out not to be there */
 	char *image_id;          /* digest of the image it runs or ran from; NULL */
@@ -115,6 +116,7 @@ struct pod {
 	bool leaving;                  /* rmdir'ed: only in .node/leaving */
 	uint64_t leave_by_ns;          /* CLOCK_MONOTONIC when its grace period is over */
 	char lost[200];                /* why podfs-pod is gone; "" while it lives */
+	uint64_t revive_ns;            /* CLOCK_REALTIME: when another is made; 0: it is not */
 	struct pod_net net;
 	struct pod_link *link;         /* the connection (engine's) */
 	struct pod *next_leaving;

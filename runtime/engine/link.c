@@ -79,6 +79,7 @@ void link_free(struct pod *p)
 		return;
 	link_drop(p);
 	timer_stop(p->engine->loop, &p->link->timer);
+	timer_stop(p->engine->loop, &p->link->revive);
 	free(p->link);
 	p->link = NULL;
 }

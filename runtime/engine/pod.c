@@ -447,11 +447,9 @@ static void pod_lost(struct pod *p)
 	reap_cgroups(p->engine, p->spec->uid);
 	while (p->sessions)
 		session_free(p->sessions);
-	for (size_t i = 0; i < p->ncontainers; i++) {
-		pull_leave(p->containers[i]);
-		container_lost(p->containers[i], "SandboxLost", p->lost);
-	}
+	lost_containers(p, "SandboxLost", p->lost);
 	engine_event(p->engine, p, NULL, "%s", p->lost);
+	lost_revive(p);
 	engine_changed(p->engine, p, CHANGE_STATE);
 }
 

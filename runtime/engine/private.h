@@ -77,6 +77,9 @@ struct pod_link {
 	bool ready;              /* the sandbox has been reported */
 	bool hello;              /* W_HELLO is not answered yet */
 	struct recalled *recalled; /* recall.c */
+	struct timer revive;     /* lost.c: when the lost sandbox is made anew */
+	unsigned revivals, revive_tries;
+	uint64_t revived_ns;     /* CLOCK_MONOTONIC */
 };
 
 int link_new(struct pod *p);               /* p->link; 0 or -ENOMEM */
@@ -252,6 +255,15 @@ void events_load(struct engine *en, struct pod *p); /* p NULL: the node's */
 void events_came(struct engine *en, const struct predecessor *last);
 /* c's state was told at W_HELLO, and the last server has said so already. */
 bool event_known(const struct container *c);
+
+/* --- lost.c --- */
+void lost_read(struct pod *p); /* what its containers did last, from disk: nobody else knows */
+/* Their end, and which of them come again. */
+void lost_containers(struct pod *p, const char *reason, const char *message);
+void lost_put(const struct container *c, struct wire_out *o); /* the last run, into W_ADD */
+void lost_start(struct pod *p); /* in the new sandbox, what comes again */
+void lost_revive(struct pod *p); /* a new sandbox, now or later, if anything comes again */
+void lost_no_more(struct pod *p);
 
 /* --- restore.c --- */
 int restore_all(struct engine *en, struct err *e);

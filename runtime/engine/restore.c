@@ -86,6 +86,7 @@ static int send_add(struct container *c, struct err *e)
 {
 	struct wire_out o = { 0 };
 	int r = container_message_add(c, &o, e);
+	lost_put(c, &o);
 	if (!r)
 		r = link_request(c->pod, &o, NULL, NULL);
 	wire_free(&o);
@@ -96,6 +97,7 @@ int pod_revive(struct pod *p, struct err *e)
 {
 	struct engine *en = p->engine;
 	link_drop(p);
+	lost_no_more(p);
 	reap_cancel(en, p->spec->uid);
 	cg_destroy(en->cg, p->spec->uid);
 	int r = cg_create(en->cg, p->spec->uid, NULL, e);
@@ -113,26 +115,6 @@ int pod_revive(struct pod *p, struct err *e)
 	if (!r)
 		engine_event(en, p, NULL, "sandbox made anew");
 	return r;
-}
-
-/* After a reboot or a lost sandbox: Always and OnFailure start again, Never stays as it is; one whose image was still to be
- * fetched, which had not begun, does so now. */
-static void start_by_policy(struct pod *p)
-{
-	for (size_t i = 0; i < p->ncontainers; i++) {
-		struct container *c = p->containers[i];
-		struct err e = { 0 };
-		if (!c->spec->image)
-			continue;
-		if (c->spec->start_pending) {
-			container_resume(c);
-		} else if (p->spec->restart == RESTART_NEVER) {
-			c->told.state = C_RUNNING; /* as far as anybody knew */
-			container_lost(c, "ContainerStatusUnknown", "the node or its podfs-pod went down");
-		} else if (container_go(c, false, NULL, NULL, &e)) {
-			engine_event(p->engine, p, c, "could not be started: %s", e.text);
-		}
-	}
 }
 
 /* --- a living podfs-pod --- */
@@ -226,12 +208,14 @@ static void bring_back(struct pod *p)
 		pod_start_removal(p);
 		return;
 	}
+	lost_read(p);
+	lost_containers(p, "ContainerStatusUnknown", "the node or its podfs-pod went down");
 	if (pod_revive(p, &e)) {
 		snprintf(p->lost, sizeof p->lost, "%.190s", e.text);
 		engine_event(en, p, NULL, "could not be brought back: %s", e.text);
 		return;
 	}
-	start_by_policy(p);
+	lost_start(p);
 }
 
 static void restore_one(struct engine *en, const char *uid)

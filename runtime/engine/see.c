@@ -216,7 +216,12 @@ void engine_why(const struct pod *p, const struct container *c, struct buf *out)
 		return;
 	}
 	if (*p->lost) {
-		buf_printf(out, "the sandbox is lost: %s; `echo start > ctl` makes it anew", p->lost);
+		uint64_t now = now_real_ns();
+		buf_printf(out, "the sandbox is lost: %s; ", p->lost);
+		if (p->revive_ns)
+			buf_printf(out, "it is made anew in %.0f s", p->revive_ns > now ? (double)(p->revive_ns - now) / 1e9 : 0.0);
+		else
+			buf_puts(out, "`echo start > ctl` makes it anew");
 		return;
 	}
 	if (!p->ncontainers) {

@@ -74,6 +74,9 @@ static enum wire_state shown_state(const struct container *c)
 
 static const char *end_reason(const struct container *c)
 {
+	struct wire_in plan = plan_view(c->plan);
+	if (c->inherited)
+		return wire_get_str(&plan, K_REASON);
 	if (c->oom_killed)
 		return "OOMKilled";
 	if (c->failed)
@@ -107,15 +110,20 @@ static void container_put(const struct container *c, struct wire_out *o)
 	wire_u64(o, K_NEXT, c->next_ns);
 	if (c->root_fd >= 0)
 		wire_u64(o, K_ROOTFD, (uint64_t)c->root_fd);
+	struct wire_in plan = plan_view(c->plan);
 	if (c->failed && c->failure)
 		wire_str(o, K_ERROR, c->failure->text);
-	struct wire_in plan = plan_view(c->plan);
+	else if (c->inherited)
+		wire_str(o, K_ERROR, wire_get_str(&plan, K_ERROR));
 	wire_str(o, K_IMAGE, wire_get_str(&plan, K_IMAGE));
 }
 
 void container_tell(struct container *c)
 {
 	struct wire_out o = { 0 };
+	enum wire_state state = shown_state(c);
+	if (!c->inherited)
+		ran_write(c, state, shown_reason(c, state));
 	if (c->pod->link.watch.fd < 0)
 		return;
 	container_put(c, &o);

@@ -75,6 +75,7 @@ struct container {
 	bool failed;          /* this run never got to its command; failure says why, if there was memory for it */
 	bool shared_pid;      /* this run lives in the reaper's PID namespace */
 	bool leak_told, log_open;
+	bool inherited;       /* what is told is an earlier podfs-pod's last run: its reason and words stand in the plan */
 	uint32_t grace_s;     /* of the stop that is under way */
 	struct plan *plan, *want; /* what runs or ran; what is to be started next */
 	struct asker asker, want_asker;
@@ -252,6 +253,10 @@ void session_end(struct session *s);
 void sessions_end_all(struct pod *p);
 void sessions_free_ended(struct pod *p);
 void session_put(const struct session *s, struct wire_out *o, bool with_fds);
+
+/* --- ran.c: for the next podfs-pod --- */
+void ran_write(const struct container *c, enum wire_state state, const char *reason);
+void ran_inherit(struct container *c, const struct wire_in *in); /* from W_ADD */
 
 /* --- kept.c: for the next server --- */
 int note_keep(struct pod *p, const struct wire_in *in); /* W_EXEC_NOTE */

@@ -186,6 +186,7 @@ static int do_add(struct pod *p, struct wire_in *in, struct asker *a, struct err
 	}
 	c->plan = plan;
 	policy_take(&c->policy, in);
+	ran_inherit(c, in);
 	container_tell(c);
 	link_reply(p, a, 0, NULL);
 	container_prepare(c);

@@ -178,7 +178,7 @@ void container_start(struct container *c)
 		c->want_asker = (struct asker){ 0 };
 	}
 	free(take_ptr(c->failure));
-	c->failed = c->sent_kill = c->leak_told = c->oom_killed = false;
+	c->failed = c->sent_kill = c->leak_told = c->oom_killed = c->inherited = false;
 	c->next_ns = 0;
 	c->run++;
 	int r = spawn(c, &e);

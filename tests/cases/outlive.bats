@@ -287,3 +287,66 @@ print(f.read(100).decode().strip())' "$s/out" >"$T/polled" &
 	[ -e "$P/.node/images/busybox" ]
 }
 begun() { pgrep -fa "podfs-image.*$T/" >/dev/null; }
+
+@test "a pod's process is killed: Always makes the sandbox anew, Never is Failed and says why" {
+	unmount_podfs
+	mount_podfs backoff_base=0.3,backoff_cap=0.5
+	run_pod web "$forever"
+	echo Always >"$P/web/restart"
+	run_pod stays "$forever"
+	timeout 20 cat "$P/web/wait/running" "$P/stays/wait/running"
+	local first second i
+	first=$(cat "$P/web/containers/web/pid")
+	kill -9 "$(pod_pid stays)"
+	within 10 is Failed "$P/stays/status"
+	has 'SandboxLost' "$P/stays/containers/stays/state"
+	has 'podfs-pod ended unexpectedly' "$P/stays/why"
+	is 137 "$P/stays/containers/stays/exitcode"
+	for i in 1 2 3; do
+		first=$(cat "$P/web/containers/web/pid")
+		kill -9 "$(pod_pid web)"
+		within 10 another_runs "$first"
+		is "$i" "$P/web/containers/web/restarts"
+	done
+	is Running "$P/web/status"
+	has 'sandbox made anew' "$P/web/events"
+	within 5 no_group_of "$first"
+	kill_server
+	is 3 "$P/web/containers/web/restarts"
+	echo start >"$P/stays/ctl"
+	timeout 20 cat "$P/stays/wait/running"
+}
+another_runs() { local now; now=$(cat "$P/web/containers/web/pid") && [ -n "$now" ] && [ "$now" != "$1" ]; }
+no_group_of() { ! [ -d "/proc/$1" ]; }
+
+@test "after a reboot: counts, codes and logs of the runs before, and what ran comes again" {
+	unmount_podfs
+	mount_podfs backoff_base=0.1
+	run_pod web 'sh -c "echo run; exec sleep 1000"'
+	timeout 20 cat "$P/web/wait/running"
+	echo OnFailure >"$P/web/restart"
+	run_pod ended 'sh -c "echo bye; exit 7"'
+	is 7 "$P/ended/wait/ended"
+	run_pod done 'sh -c "exit 0"'
+	is 0 "$P/done/wait/ended"
+	echo Always >"$P/done/restart"
+	echo kill >"$P/web/ctl"
+	within 10 restarted_once
+	local pods
+	pods=$(pod_pid web)\ $(pod_pid ended)\ $(pod_pid done)
+	unmount_podfs
+	kill -9 $pods
+	echo 00000000-0000-0000-0000-000000000000 >"$T/state/boot"
+	mount_podfs
+	has 'the node was restarted meanwhile|the last one was ended' "$P/.node/events"
+	timeout 20 cat "$P/web/wait/running"
+	is 2 "$P/web/containers/web/restarts"
+	is run "$P/web/logs/web.previous"
+	within 10 is 7 "$P/ended/containers/ended/exitcode"
+	has '^terminated.*Error' "$P/ended/containers/ended/state"
+	is Failed "$P/ended/status"
+	is 7 "$P/ended/wait/ended"
+	is bye "$P/ended/logs/ended"
+	has '^terminated' "$P/done/containers/done/state"
+}
+restarted_once() { [ "$(cat "$P/web/containers/web/restarts")" = 1 ] && grep -q ^running "$P/web/containers/web/state"; }

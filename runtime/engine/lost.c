@@ -1,0 +1,142 @@
+/* A lost sandbox: what becomes of its containers, and when it is made anew.
+ *
+ * podfs-pod was killed, or the node went down. What it knew of each container's last run is in this server's memory or on disk
+ * (runtime/pod/ran.c). What ran is started again as `restart` says, in a new sandbox; what had ended stays as it was.
+ */
+#include "runtime/engine/private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define AGAIN_MS 20    /* until the groups of the lost one are empty */
+#define AGAIN_TRIES 500
+
+static bool is_up(const struct container_status *s)
+{
+	return s->state == C_RUNNING || s->state == C_PAUSED || s->next_ns;
+}
+
+/* False: nothing is known; it may never have run. */
+static bool read_last_run(struct container *c)
+{
+	struct container_status *s = &c->told;
+	_cleanup_buf_ struct buf line = { 0 };
+	char path[192];
+	int state, code, sig;
+	snprintf(path, sizeof path, "pods/%s/logs/%s/last", c->pod->spec->uid, c->id);
+	if (read_file_at(c->pod->engine->state_fd, path, 512, &line) ||
+	    sscanf(buf_str(&line), "%d %u %d %d %" SCNu64 " %" SCNu64 " %39s", &state, &s->restarts, &code, &sig, &s->started_ns,
+		   &s->finished_ns, s->reason) != 7)
+		return false;
+	s->state = state == WIRE_TERMINATED ? C_TERMINATED : C_RUNNING; /* one that backs off is to come again */
+	s->exit_code = code;
+	s->signal = sig;
+	return true;
+}
+
+void lost_read(struct pod *p)
+{
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		struct container *c = p->containers[i];
+		if (!read_last_run(c) && c->spec->image && !c->spec->start_pending)
+			c->told.state = C_RUNNING; /* as far as anybody knew */
+	}
+}
+
+void lost_containers(struct pod *p, const char *reason, const char *message)
+{
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		struct container *c = p->containers[i];
+		c->again = is_up(&c->told) && p->spec->restart != RESTART_NEVER;
+		pull_leave(c);
+		container_lost(c, reason, message);
+		c->told.restarts += c->again;
+	}
+}
+
+void lost_put(const struct container *c, struct wire_out *o)
+{
+	const struct container_status *s = &c->told;
+	if (s->state != C_TERMINATED)
+		return;
+	wire_str(o, K_REASON, s->reason);
+	wire_str(o, K_ERROR, s->message);
+	wire_u64(o, K_CODE, (uint64_t)s->exit_code);
+	wire_u64(o, K_SIGNAL, (uint64_t)s->signal);
+	wire_u64(o, K_RESTARTS, s->restarts);
+	wire_u64(o, K_STARTED, s->started_ns);
+	wire_u64(o, K_FINISHED, s->finished_ns);
+}
+
+void lost_start(struct pod *p)
+{
+	for (size_t i = 0; i < p->ncontainers; i++) {
+		struct container *c = p->containers[i];
+		struct err e = { 0 };
+		bool again = c->again;
+		c->again = false;
+		if (c->spec->start_pending)
+			container_resume(c);
+		else if (again && container_go(c, false, NULL, NULL, &e))
+			engine_event(p->engine, p, c, "could not be started: %s", e.text);
+	}
+}
+
+/* --- made anew --- */
+
+static void arm(struct pod *p, uint64_t ms)
+{
+	p->revive_ns = now_real_ns() + ms * 1000000u;
+	timer_arm(p->engine->loop, &p->link->revive, ms);
+}
+
+/* As podfs-pod counts restarts: at once, then base, doubling to cap. */
+static void next_try(struct pod *p)
+{
+	struct pod_link *l = p->link;
+	const struct config *cfg = p->engine->cfg;
+	if (now_mono_ns() - l->revived_ns >= cfg->backoff_reset * 1000000ull)
+		l->revivals = 0;
+	l->revive_tries = 0;
+	arm(p, l->revivals ? pull_backoff_ms(l->revivals, cfg->backoff_base, cfg->backoff_cap) : 0);
+	l->revivals++;
+}
+
+static void on_revive(struct timer *t)
+{
+	struct pod_link *l = container_of(t, struct pod_link, revive);
+	struct pod *p = l->pod;
+	struct err e = { 0 };
+	if (p->leaving || l->watch.fd >= 0)
+		return;
+	if (cg_destroy(p->engine->cg, p->spec->uid) == -EBUSY && ++l->revive_tries < AGAIN_TRIES) {
+		arm(p, AGAIN_MS);
+		return;
+	}
+	if (pod_revive(p, &e)) {
+		engine_event(p->engine, p, NULL, "could not be made anew: %s", e.text);
+		next_try(p);
+		return;
+	}
+	l->revived_ns = now_mono_ns();
+	lost_start(p);
+	engine_changed(p->engine, p, CHANGE_STATE);
+}
+
+void lost_revive(struct pod *p)
+{
+	bool wanted = false;
+	for (size_t i = 0; i < p->ncontainers; i++)
+		wanted |= p->containers[i]->again || p->containers[i]->spec->start_pending;
+	if (!wanted)
+		return;
+	p->link->revive.fn = on_revive;
+	next_try(p);
+}
+
+void lost_no_more(struct pod *p)
+{
+	p->revive_ns = 0;
+	timer_stop(p->engine->loop, &p->link->revive);
+}
