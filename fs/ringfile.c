@@ -8,6 +8,7 @@
 #include "runtime/base/util.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 /* Where the last read ended, as the reader counts and in the ring. */
@@ -53,6 +54,27 @@ static void ringfile_read(struct handle *h, struct fuse_req *req, size_t size, u
 	reply_data(req, p, len);
 }
 
+/* leaks: `retry` looks for what belongs to nobody at once. */
+static void ringfile_write(struct handle *h, struct fuse_req *req, const char *data, size_t size, uint64_t off)
+{
+	struct node n;
+	int r = handle_node(h, &n);
+	size_t len = size && data[size - 1] == '\n' ? size - 1 : size;
+	if (!r && (n.row->arg != RING_LEAKS || len != 5 || memcmp(data, "retry", 5)))
+		r = node_refuse(&n, EINVAL, "%.*s: not retry", (int)(len < 40 ? len : 40), data);
+	if (r) {
+		reply(req, r);
+		return;
+	}
+	engine_sweep(n.fs->en);
+	reply_written(req, size);
+}
+
+static int ringfile_adopt(struct node *n, struct handle *h, uint64_t off)
+{
+	return ringfile_open(n, h, NULL);
+}
+
 static void ringfile_release(struct handle *h)
 {
 	free(h->data);
@@ -79,6 +101,7 @@ static void ringfile_stat(const struct node *n, struct stat *st)
 }
 
 const struct kind kind_ring = {
-	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = ringfile_open, .read = ringfile_read, .release = ringfile_release,
+	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = ringfile_open, .adopt = ringfile_adopt, .read = ringfile_read,
+	.write = ringfile_write, .release = ringfile_release,
 	.ready = ringfile_ready, .stat = ringfile_stat,
 };

@@ -32,7 +32,7 @@ const struct row rows[ROWS] = {
 	[10] = NODE_TEXT("wide", show_wide),
 	[11] = NODE_TEXT("top", show_top),
 	[12] = NODE_RING("events", RING_EVENTS),
-	[13] = NODE_RING("leaks", RING_LEAKS),
+	[13] = FILE_(R_NODE, SCOPE_NODE, "leaks", 0644, ring, .arg = RING_LEAKS),
 	[14] = NODE_TEXT("leaving", show_leaving),
 	[15] = NODE_RING("error", RING_ERROR),
 	[16] = FILE_(R_NODE, SCOPE_NODE, "pull", 0644, pull, .show = show_pull),

@@ -301,6 +301,7 @@ void engine_close(struct engine *en)
 	if (en->priv)
 		en->priv->closing = true;
 	if (en->priv && en->pods) {
+		sweep_end(en);
 		pulls_free(en);
 		free_pods(en);
 	}

@@ -277,6 +277,9 @@ int engine_wait(const struct pod *p, const struct container *c, enum wait_for wh
 unsigned pod_ready_count(const struct pod *p);
 unsigned pod_restarts(const struct pod *p);
 
+/* Looks anew for what belongs to nobody, removes it, and lists in `leaks` what can't be. */
+void engine_sweep(struct engine *en);
+
 /* --- words --- */
 /* A refused write: the sentence goes into the nearest error: c's, p's, or the node's (both NULL). */
 void engine_refused(struct engine *en, struct pod *p, struct container *c, const char *file, const struct err *e);

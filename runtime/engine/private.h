@@ -30,6 +30,8 @@ struct engine_private {
 	struct pull *pulls;      /* in the order asked for */
 	struct gc *gc;
 	bool closing;
+	struct engine *engine;   /* the one that this is of */
+	struct timer retry;      /* sweep.c */
 	unsigned unsettled;      /* pods that have not yet told their state */
 };
 
@@ -256,6 +258,11 @@ void events_came(struct engine *en, const struct predecessor *last);
 /* c's state was told at W_HELLO, and the last server has said so already. */
 bool event_known(const struct container *c);
 
+/* --- sweep.c --- */
+void sweep_begin(struct engine *en);
+void sweep_end(struct engine *en);
+void sweep_pod(struct engine *en, const char *uid); /* what is left of one without a record */
+
 /* --- lost.c --- */
 void lost_read(struct pod *p); /* what its containers did last, from disk: nobody else knows */
 /* Their end, and which of them come again. */
@@ -267,6 +274,7 @@ void lost_no_more(struct pod *p);
 
 /* --- restore.c --- */
 int restore_all(struct engine *en, struct err *e);
+void restore_one(struct engine *en, const char *uid);
 void restore_hello(struct pod *p);         /* after a connection to a living podfs-pod */
 int pod_revive(struct pod *p, struct err *e); /* a new podfs-pod for one that is lost */
 void reap_cgroups(struct engine *en, const char *uid); /* kills and removes, again until it holds */

@@ -119,8 +119,6 @@ int pod_revive(struct pod *p, struct err *e)
 
 /* --- a living podfs-pod --- */
 
-static void restore_one(struct engine *en, const char *uid);
-
 /* A change that the last server had asked for may have been carried out after the record was read here: W_HELLO stands behind
  * it. Then the pod is read once more. */
 static bool read_again(struct pod *p)
@@ -218,7 +216,7 @@ static void bring_back(struct pod *p)
 	lost_start(p);
 }
 
-static void restore_one(struct engine *en, const char *uid)
+void restore_one(struct engine *en, const char *uid)
 {
 	struct err e = { 0 };
 	struct pod_spec *spec = NULL;
@@ -228,6 +226,10 @@ static void restore_one(struct engine *en, const char *uid)
 	if (!r && !leaving && (engine_pod(en, spec->name) || en->npods >= en->cfg->max_pods)) {
 		r = err_set(&e, EEXIST, "pods/%s: %s: there is another of that name, or max_pods is reached", uid, spec->name);
 		pod_spec_free(spec);
+	}
+	if (r == -ENOENT) {
+		sweep_pod(en, uid);
+		return;
 	}
 	struct pod *p = r ? NULL : pod_new(en, spec);
 	if (!p) {
@@ -244,24 +246,6 @@ static void restore_one(struct engine *en, const char *uid)
 		p->link->record = take_ptr(text);
 }
 
-static bool has_record(struct engine *en, const char *uid)
-{
-	char path[128];
-	snprintf(path, sizeof path, "pods/%.40s", uid);
-	return !faccessat(en->state_fd, path, F_OK, 0);
-}
-
-/* Groups of pods that have no folder any more. */
-static void drop_orphan_groups(struct engine *en)
-{
-	struct strs uids = { 0 };
-	if (!cg_list(en->cg, &uids))
-		for (size_t i = 0; i < uids.n; i++)
-			if (!has_record(en, uids.v[i]))
-				reap_cgroups(en, uids.v[i]);
-	strs_free(&uids);
-}
-
 int restore_all(struct engine *en, struct err *e)
 {
 	int fd = openat(en->state_fd, "pods", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -272,6 +256,6 @@ int restore_all(struct engine *en, struct err *e)
 	while ((de = readdir(d)))
 		if (de->d_name[0] != '.' && strlen(de->d_name) == 36)
 			restore_one(en, de->d_name);
-	drop_orphan_groups(en);
+	sweep_begin(en);
 	return 0;
 }
