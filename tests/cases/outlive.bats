@@ -350,3 +350,69 @@ no_group_of() { ! [ -d "/proc/$1" ]; }
 	has '^terminated' "$P/done/containers/done/state"
 }
 restarted_once() { [ "$(cat "$P/web/containers/web/restarts")" = 1 ] && grep -q ^running "$P/web/containers/web/state"; }
+
+@test "what belongs to nobody is removed at start and on request" {
+	local uid=01234567-89ab-4def-8123-456789abcdef bad=11234567-89ab-4def-8123-456789abcdef group
+	run_pod web "$forever"
+	group=$(dirname "$(our_cgroups | grep -m 1 "c\.web")")
+	unmount_podfs
+	leave_strays $uid "${group%/*}/$uid"
+	mount_podfs
+	within 10 strays_gone $uid
+	is '' "$P/.node/leaks"
+	leave_strays $uid "${group%/*}/$uid"
+	# a record that cannot be read is nobody's to remove
+	mkdir -p "$T/state/pods/$bad"
+	echo rubbish >"$T/state/pods/$bad/pod.ini"
+	echo retry >"$P/.node/leaks"
+	within 10 strays_gone $uid
+	has "$bad/pod.ini" "$P/.node/leaks"
+	refused 'Invalid argument' "$P/.node/leaks" again
+	rm -r "$T/state/pods/$bad"
+	echo retry >"$P/.node/leaks"
+	is '' "$P/.node/leaks"
+	is Running "$P/web/status"
+}
+leave_strays() {
+	mkdir -p "$T/state/pods/$1/c/web.1/1/upper" "$2"
+	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).bind(sys.argv[1])' "$T/run/$1.sock"
+}
+strays_gone() { [ ! -e "$T/state/pods/$1" ] && [ ! -e "$T/run/$1.sock" ] && ! our_cgroups | grep -q "$1" && [ -z "$(cat "$P/.node/leaving")" ]; }
+
+@test "the state folder is on a full disk: what cannot be kept is refused in words, and pods go on" {
+	unmount_podfs
+	EXTRA_MOUNT=$T/state
+	mount -t tmpfs -o size=6m,mode=0700 tmpfs "$EXTRA_MOUNT"
+	mount_podfs
+	mkdir "$P/web"
+	import busybox
+	echo "$forever" >"$P/web/command"
+	echo busybox >"$P/web/image"
+	timeout 20 cat "$P/web/wait/running"
+	dd if=/dev/zero of="$T/state/fill" bs=64k 2>/dev/null || :
+	dd if=/dev/zero of="$T/state/fill2" bs=512 2>/dev/null || :
+	refused 'No space left' "$P/web/labels" A=1
+	tail -n 1 "$P/web/error" | grep -q 'No space left'
+	fails 'No space left' mkdir "$P/b"
+	grep -q 'No space left' "$P/.node/error"
+	is '' "$P/web/labels"
+	is Running "$P/web/status"
+	[ "$(in_container web 'echo alive')" = alive ]
+	kill_server
+	is Running "$P/web/status"
+	rm "$T/state/fill" "$T/state/fill2"
+	echo A=1 >"$P/web/labels"
+	is A=1 "$P/web/labels"
+	mkdir "$P/b"
+	rmdir "$P/b"
+	remove_all_pods
+	has 'web created' "$P/.node/events"
+	is '' "$P/.node/leaks"
+	umount "$P"
+	within 10 no_process_left
+	mount -o remount,ro "$T/state"
+	run -1 mount_podfs
+	[[ $output == *"$T/state"*"Read-only"* ]]
+	umount "$EXTRA_MOUNT"
+	EXTRA_MOUNT=
+}
