@@ -7,6 +7,7 @@ import errno
 from calls import Failure, Unsure
 from instance import IMAGE
 from model import KILLED, TERMINATED, choose
+from readers import answered
 from sessions import WAYS
 
 CONTAINERS_MAX = 3
@@ -196,8 +197,7 @@ def drop(worker, pod):
     worker.calls.again(lambda: worker.rmdir(f"{pod.name}/containers/{c.name}", pod))
     del pod.containers[c.name]
     pod.settings = {f: v for f, v in pod.settings.items() if not f.startswith(f"containers/{c.name}/")}
-    if c.waiter:
-        c.waiter.join(worker.calls, None, pod, gone=True)
+    answered(worker.calls, c, None, pod, gone=True)
 
 
 def delete(worker, pod):

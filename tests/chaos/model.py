@@ -11,6 +11,7 @@ HOLDS = {
     "once": False,     # a request that comes again after the server's death is not done twice, nor refused for having been done
     "handles": False,  # an opening for writing survives the server
     "sessions": False, # so do sessions, shells, and what they wrote
+    "lost": False,     # a pod whose process was killed is the same to any number of servers after it
 }
 
 

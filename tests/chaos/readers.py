@@ -91,6 +91,13 @@ class Waiter:
         calls.check(False, f"a reader of {self.path} was told {said}, not {codes}", pod)
 
 
+def answered(calls, c, codes, pod=None, gone=False):
+    """Whoever waits for the end of c, if anybody does."""
+    waiter, c.waiter = c.waiter, None
+    if waiter:
+        waiter.join(calls, codes, pod, gone)
+
+
 def wait_and_tell(world, path, pipe):
     """In the child."""
     calls = Calls(world, f"reader.{os.getpid()}")

@@ -11,11 +11,12 @@ import traceback
 from calls import Calls, Failure, PodLost, Unsure
 from actions import ACTIONS, look
 from instance import IMAGE, parse_uid
-from model import LogError, Pod, check_log, choose, command, new_container, seeded
-from readers import Follower, Waiter
+from model import HOLDS, LogError, Pod, check_log, choose, command, new_container, seeded
+from readers import Follower, Waiter, answered
 from world import ENDING, FAILED, PAUSED
 
 PODS_MAX = 3
+PHASES = {"Pending", "Running", "Succeeded", "Failed"}
 
 
 class Worker:
@@ -156,8 +157,7 @@ class Worker:
         self.calls.again(lambda: self.rmdir(pod.name))
         del self.pods[pod.name]
         for c in pod.containers.values():
-            if c.waiter:
-                c.waiter.join(self.calls, None, gone=True)
+            answered(self.calls, c, None, gone=True)
         self.calls.trace(f"deleted {pod.name} {pod.uid}")
 
     def lost(self, pod):
@@ -169,15 +169,13 @@ class Worker:
         pod.ever_killed = True
         pod.kills = self.world.pod_kills(pod.uid, pod.name, pod.born)
         try:
-            phases = ("Failed",) if any(c.runs[0] for c in pod.containers.values()) and pod.restart == "Never" else \
-                ("Failed", "Pending", "Running", "Succeeded")
-            calls.until(f"{pod.name} is {phases} after its process was killed",
-                        lambda: calls.get(f"{pod.name}/status", pod) in phases, pod)
+            failed = HOLDS["lost"] and pod.restart == "Never" and any(c.runs[0] for c in pod.containers.values())
+            calls.until(f"{pod.name} is {'Failed' if failed else 'anything'} after its process was killed",
+                        lambda: calls.get(f"{pod.name}/status", pod) in ({"Failed"} if failed else PHASES), pod)
             calls.check(calls.get(f"{pod.name}/why", pod) != "", f"{pod.name}: lost without a reason", pod)
             for c in pod.containers.values():
-                if c.waiter and pod.restart == "Never":
-                    c.waiter.join(calls, None)
-                    c.waiter = None
+                if failed:
+                    answered(calls, c, None)
             if self.dice.random() < 0.3 and pod.containers:
                 self.revive(pod)
                 return
@@ -197,7 +195,8 @@ class Worker:
             calls.write(f"{pod.name}/ctl", "start", pod)
         except (Unsure, Failure) as why: # EALREADY: its policy was faster
             calls.trace(f"revive: {why}")
-        calls.until(f"{pod.name} is started again", lambda: calls.get(f"{pod.name}/status", pod) != "Pending", pod)
+        calls.until(f"{pod.name} is started again",
+                    lambda: not HOLDS["lost"] or calls.get(f"{pod.name}/status", pod) != "Pending", pod)
         calls.get(f"{pod.name}/describe", pod)
         self.delete(pod)
 
@@ -271,9 +270,7 @@ class Worker:
         got = self.calls.again(lambda: self.calls.read(f"{pod.name}/containers/{c.name}/wait/ended", pod)).strip()
         self.calls.check(got.isdigit() and int(got) in codes, f"{pod.name}/{c.name} ended with {got!r}, not {codes}", pod)
         c.up, c.ended = False, True
-        if c.waiter:
-            c.waiter.join(self.calls, c.ends | set(codes), pod)
-            c.waiter = None
+        answered(self.calls, c, c.ends | codes, pod)
 
     def verb(self, pod, c, word):
         """One that must not be done twice: refused the second time, which is fine if an answer was lost. True: certainly once."""
