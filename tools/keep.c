@@ -1,5 +1,6 @@
 /* Keeping a server behind the mount: see keep.h. */
 #include "tools/keep.h"
+#include "tools/provide.h"
 
 #include "runtime/base/loop.h"
 #include "runtime/base/util.h"
@@ -11,7 +12,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -54,6 +54,8 @@ struct keep {
 	uint64_t ended_ns;   /* when the last server ended, CLOCK_REALTIME; 0: there was none */
 	char how[80];        /* and how */
 	unsigned row; /* starts that ended soon, one after another */
+	bool hand_over; /* SIGHUP came */
+	bool replacing; /* the server ends because a new one takes its place */
 	bool killed;  /* the last server was killed by SIGKILL */
 	bool refused; /* the server said by its status that it cannot go on with another's mount */
 };
@@ -69,28 +71,6 @@ static void note(const struct keep *k, const char *fmt, ...)
 	vdprintf(k->log_fd, fmt, ap);
 	va_end(ap);
 	dprintf(k->log_fd, "\n");
-}
-
-/* Where the server's program is: named by PODFS_LIBEXEC, beside this one in a build folder, or installed. */
-static int find_server(char path[PATH_MAX], struct err *e)
-{
-	const char *env = getenv("PODFS_LIBEXEC");
-	if (env && *env) {
-		snprintf(path, PATH_MAX, "%s/podfs-server", env);
-		return access(path, X_OK) ? err_sys(e, errno, "%s", path) : 0;
-	}
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-	self[n > 0 ? n : 0] = 0;
-	char *slash = strrchr(self, '/');
-	if (slash)
-		*slash = 0;
-	static const char *const places[] = { "/../fs/podfs-server", "/../libexec/podfs/podfs-server" };
-	for (size_t i = 0; i < ARRAY_LEN(places); i++)
-		if (snprintf(path, PATH_MAX, "%s%s", self, places[i]) < PATH_MAX && !access(path, X_OK))
-			return 0;
-	snprintf(path, PATH_MAX, "%s/podfs-server", PODFS_LIBEXECDIR);
-	return access(path, X_OK) ? err_sys(e, errno, "%s", path) : 0;
 }
 
 /* --- in the child --- */
@@ -297,6 +277,12 @@ static void start_again(struct keep *k)
 		give_up(k, "it cannot go on with this mount");
 		return;
 	}
+	if (k->replacing) {
+		k->replacing = false;
+		k->state = PAUSING;
+		timer_arm(&k->loop, &k->timer, 0);
+		return;
+	}
 	uint64_t lived_ms = (now_mono_ns() - k->started_ns) / 1000000;
 	if (lived_ms > CALM_MS)
 		k->row = 0;
@@ -322,6 +308,8 @@ static void on_server(struct watch *w, uint32_t events)
 		over(k);
 		return;
 	}
+	if (k->replacing)
+		snprintf(k->how, sizeof k->how, "was replaced");
 	note(k, "podfs-server %s", k->how);
 	start_again(k);
 }
@@ -366,6 +354,10 @@ static void on_signal(struct watch *w, uint32_t events)
 	struct signalfd_siginfo si;
 	if (read(w->fd, &si, sizeof si) != sizeof si || k->state == ENDING)
 		return;
+	if (si.ssi_signo == SIGHUP) {
+		k->hand_over = k->loop.stop = k->state == SERVING;
+		return;
+	}
 	bool idle = mount_undo(k->m);
 	k->state = ENDING;
 	if (!k->pid) {
@@ -404,25 +396,10 @@ static int watch_signals(struct keep *k)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	k->signals.fd = signalfd(-1, &set, SFD_CLOEXEC);
 	return k->signals.fd < 0 ? -errno : loop_add(&k->loop, &k->signals, EPOLLIN);
-}
-
-static int make_ledger(struct keep *k)
-{
-	int fds[2];
-	char name[32];
-	k->ledger_fd = memfd_create("podfs-ledger", MFD_CLOEXEC);
-	if (k->ledger_fd < 0 || pipe2(fds, O_CLOEXEC))
-		return -errno;
-	/* Both ends as one descriptor, which never is at its end. */
-	snprintf(name, sizeof name, "/proc/self/fd/%d", fds[0]);
-	k->hand_fd = open(name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	int r = k->hand_fd < 0 ? -errno : 0;
-	close(fds[0]);
-	close(fds[1]);
-	return r;
 }
 
 static void keep_free(struct keep *k)
@@ -436,23 +413,35 @@ static void keep_free(struct keep *k)
 	free(k);
 }
 
-int keep_start(struct keep **out, const struct options *o, struct mount *m, int lock_fd, int log_fd, struct err *e)
+static struct keep *keep_new(const struct options *o, struct mount *m, int lock_fd, int log_fd)
 {
 	struct keep *k = calloc(1, sizeof *k);
 	if (!k)
-		return -ENOMEM;
+		return NULL;
 	*k = (struct keep){ .o = o, .m = m, .lock_fd = lock_fd, .log_fd = log_fd, .ledger_fd = -1, .hand_fd = -1 };
 	k->server = (struct watch){ .fd = -1, .fn = on_server };
 	k->signals = (struct watch){ .fd = -1, .fn = on_signal };
 	k->mounts = (struct watch){ .fd = -1, .fn = on_mounts };
 	k->timer.fn = on_timer;
+	return k;
+}
+
+static int watch_all(struct keep *k)
+{
 	int r = loop_init(&k->loop);
 	if (!r)
-		r = make_ledger(k);
-	if (!r)
 		r = watch_signals(k);
+	return r ? r : watch_mounts(k);
+}
+
+int keep_start(struct keep **out, const struct options *o, struct mount *m, int lock_fd, int log_fd, struct err *e)
+{
+	struct keep *k = keep_new(o, m, lock_fd, log_fd);
+	if (!k)
+		return -ENOMEM;
+	int r = watch_all(k);
 	if (!r)
-		r = watch_mounts(k);
+		r = ledger_make(&k->ledger_fd, &k->hand_fd);
 	if (!r)
 		r = start_server(k, false, e);
 	if (!r)
@@ -464,9 +453,43 @@ int keep_start(struct keep **out, const struct options *o, struct mount *m, int 
 	return r;
 }
 
-int keep_run(struct keep *k)
+int keep_resume(struct keep **out, const struct options *o, struct mount *m, const struct again *held, struct err *e)
+{
+	struct keep *k = keep_new(o, m, held->lock_fd, held->log_fd);
+	if (!k)
+		return err_set(e, ENOMEM, "out of memory");
+	k->ledger_fd = held->ledger_fd;
+	k->hand_fd = held->hand_fd;
+	k->pid = held->server;
+	k->server.fd = pidfd_open(k->pid, 0);
+	k->replacing = true;
+	int r = k->server.fd < 0 ? -errno : watch_all(k);
+	if (!r)
+		r = loop_add(&k->loop, &k->server, EPOLLIN);
+	if (r) {
+		keep_free(k);
+		return err_sys(e, -r, "the server that was there");
+	}
+	kill(k->pid, SIGTERM);
+	*out = k;
+	return 0;
+}
+
+void keep_note(const struct keep *k, const char *words)
+{
+	note(k, "%s", words);
+}
+
+int keep_run(struct keep *k, struct again *held)
 {
 	int r = loop_run(&k->loop);
+	if (!r && k->hand_over) {
+		k->hand_over = k->loop.stop = false;
+		*held = (struct again){ k->m->fd, k->lock_fd, k->log_fd, k->ledger_fd, k->hand_fd, k->pid, k->m->id };
+		snprintf(held->dev, sizeof held->dev, "%s", k->m->dev);
+		held->path = k->m->path;
+		return KEEP_HAND_OVER;
+	}
 	if (k->state == LOST)
 		r = -EIO;
 	keep_free(k);

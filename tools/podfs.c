@@ -4,6 +4,7 @@
  * options.h, mount.h, claim.h and keep.h. Knows nothing of pods. Runs as podfs: first as the
  * command that somebody started, then as the keeper.
  */
+#include "tools/again.h"
 #include "tools/claim.h"
 #include "tools/keep.h"
 #include "tools/mount.h"
@@ -104,6 +105,36 @@ static void let_go_of_terminal(const struct start *s)
 	close_fd(&null);
 }
 
+/* Stays; another program may take this one's place meanwhile. */
+static int stay(struct keep *k)
+{
+	struct again held;
+	int r;
+	while ((r = keep_run(k, &held)) == KEEP_HAND_OVER) {
+		struct err e = { 0 };
+		again_exec(&held, &e);
+		keep_note(k, e.text);
+	}
+	return r ? 1 : 0;
+}
+
+/* What the program before this one held. Its server is told to end, and the new one goes on with the mount. */
+static int resume(struct start *s, struct again *held, int argc, char **argv)
+{
+	struct err e = { 0 };
+	struct keep *k;
+	int r = options_read(&s->o, argc, argv, &e);
+	s->m = (struct mount){ .path = take_ptr(held->path), .id = held->mount_id, .fd = held->fuse_fd };
+	snprintf(s->m.dev, sizeof s->m.dev, "%s", held->dev);
+	s->lock_fd = held->lock_fd;
+	s->log_fd = held->log_fd;
+	if (!r)
+		r = chdir("/") ? -errno : keep_resume(&k, &s->o, &s->m, held, &e);
+	if (r)
+		return fail(&e, r);
+	return stay(k);
+}
+
 static int keeper(struct start *s, int verdict)
 {
 	struct err e = { 0 };
@@ -122,7 +153,7 @@ static int keeper(struct start *s, int verdict)
 	close_fd(&verdict);
 	if (!wanted)
 		raise(SIGTERM);
-	return keep_run(k) ? 1 : 0;
+	return stay(k);
 }
 
 /* Stays until the keeper says that the tree is there. */
@@ -158,12 +189,20 @@ int main(int argc, char **argv)
 {
 	struct err e = { 0 };
 	struct start s = { .m = { .fd = -1 }, .lock_fd = -1, .log_fd = -1 };
+	struct again held;
+	bool again = again_read(&held);
+	again_note(argv);
 	/* A caller's descriptors would live as long as the mount. */
-	close_range(3, ~0u, 0);
+	if (!again)
+		close_range(3, ~0u, 0);
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
-	int r = options_read(&s.o, argc, argv, &e);
-	if (!r && s.o.help)
+	int r = again ? resume(&s, &held, argc, argv) : options_read(&s.o, argc, argv, &e);
+	if (again)
+		again_free(&held);
+	else if (again_is_check())
+		r = r ? fail(&e, r) : 0;
+	else if (!r && s.o.help)
 		fputs(help, stdout);
 	else if (!r && s.o.version)
 		puts("podfs " PODFS_VERSION);

@@ -416,3 +416,53 @@ strays_gone() { [ ! -e "$T/state/pods/$1" ] && [ ! -e "$T/run/$1.sock" ] && ! ou
 	umount "$EXTRA_MOUNT"
 	EXTRA_MOUNT=
 }
+
+@test "an upgrade: new programs, and neither a pod nor who has a file open notices" {
+	run_pod web "$forever"
+	timeout 20 cat "$P/web/wait/running"
+	unmount_podfs
+	local prog=$T/prog keeper server pid reader
+	mkdir -p "$prog"/tools "$prog"/fs "$prog"/runtime
+	cp "$PODFS_BUILD/tools/podfs" "$prog/tools/"
+	cp "$PODFS_BUILD/fs/podfs-server" "$prog/fs/"
+	cp -r "$PODFS_BUILD/runtime/pod" "$PODFS_BUILD/runtime/image" "$prog/runtime/"
+	cd "$T"
+	printf '[node]\ngrace = 9\n' >"$T/podfs.conf"
+	timeout 30 "$prog/tools/podfs" -o "$(options config=podfs.conf)" pods
+	keeper=$(keeper_pid) server=$(server_pid) pid=$(cat "$P/web/containers/web/pid")
+	exec 7<>"$P/web/exec/web"
+	echo 'X=kept' >&7
+	timeout 30 cat "$P/web/wait/ended" >"$T/ended" &
+	reader=$!
+	within 5 blocked $reader
+	cd "$P/web"
+	cp "$prog/tools/podfs" "$prog/tools/new"
+	mv "$prog/tools/new" "$prog/tools/podfs"
+	cp "$prog/fs/podfs-server" "$prog/fs/new"
+	mv "$prog/fs/new" "$prog/fs/podfs-server"
+	printf '[node]\ngrace = 8\n' >"$T/podfs.conf"
+	sh "$BATS_TEST_DIRNAME/../../tools/podfs-upgrade" "$T/state"
+	has '- server is back: the last one was replaced; away for' "$P/.node/events"
+	has '^grace *= *8$' "$P/.node/config"
+	[ "$(keeper_pid)" = "$keeper" ]
+	[ "$(server_pid)" != "$server" ]
+	[ "$(stat -L -c %i "/proc/$keeper/exe")" = "$(stat -c %i "$prog/tools/podfs")" ]
+	[ "$(stat -L -c %i "/proc/$(server_pid)/exe")" = "$(stat -c %i "$prog/fs/podfs-server")" ]
+	[ "$(cat status)" = Running ]
+	is "$pid" "$P/web/containers/web/pid"
+	echo 'echo $X; exit' >&7
+	[ "$(timeout 10 cat <&7)" = kept ]
+	exec 7>&-
+	# a program that does not run, a config that is wrong: the old ones stay
+	server=$(server_pid)
+	echo 'grace = soon' >>"$T/podfs.conf"
+	run -1 sh "$BATS_TEST_DIRNAME/../../tools/podfs-upgrade" "$T/state"
+	[[ $output == *"does not take over"* ]]
+	[ "$(server_pid)" = "$server" ]
+	cd /
+	echo kill >"$P/web/ctl"
+	wait $reader
+	is 137 "$T/ended"
+	unmount_podfs
+	mount_podfs
+}
