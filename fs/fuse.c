@@ -21,6 +21,8 @@
 #define MAX_WRITE (1u << 20)
 #define ROUND 64            /* requests taken before others on the loop have their turn */
 #define NOTIFY_RESEND 7     /* include/uapi/linux/fuse.h of Linux 6.9; older headers lack it */
+#define STEP 2                  /* between the numbers of requests: FUSE_REQ_ID_STEP of the kernel's fs/fuse */
+#define ABORT_MAX 100000        /* numbers that are tried, 0.3 us each */
 #define UNIQUE_RESEND (1ull << 63) /* likewise: in the number of a request that is sent again */
 
 struct session_fd {
@@ -29,6 +31,7 @@ struct session_fd {
 	struct loop *loop;
 	struct watch watch;
 	struct fuse_buf buf;
+	uint64_t first; /* number of the first request that came here; those below are another server's */
 };
 
 static struct fs *fs_of(fuse_req_t req)
@@ -310,9 +313,30 @@ static void note_request(struct session_fd *s)
 	const struct fuse_in_header *in = s->buf.mem;
 	s->fs->request = in->unique & ~UNIQUE_RESEND;
 	s->fs->again = in->unique & UNIQUE_RESEND;
+	if (in->opcode == FUSE_INTERRUPT)
+		return; /* its number is that of the request it is about, plus one */
+	if (!s->first)
+		s->first = s->fs->request;
+	if (s->fs->ledger)
+		ledger_seen(s->fs->ledger, s->fs->request);
 	const struct fuse_poll_in *poll = (const void *)(in + 1);
 	if (in->opcode == FUSE_POLL && poll->flags & FUSE_POLL_SCHEDULE_NOTIFY && s->fs->ledger)
 		ledger_poller(s->fs->ledger, poll->kh);
+}
+
+static bool answer_number(struct session_fd *s, uint64_t number, int error)
+{
+	struct fuse_out_header out = { .len = sizeof out, .error = error, .unique = number };
+	return write(s->watch.fd, &out, sizeof out) == sizeof out;
+}
+
+/* A caller wants back what a server that is gone had taken and will never answer; not even SIGKILL would end the wait. */
+static bool interrupts_another(struct session_fd *s)
+{
+	const struct fuse_in_header *in = s->buf.mem;
+	const struct fuse_interrupt_in *it = (const void *)(in + 1);
+	bool others = in->opcode == FUSE_INTERRUPT && (!s->first || it->unique < s->first);
+	return others && answer_number(s, it->unique, -EINTR);
 }
 
 static void on_readable(struct watch *w, uint32_t events UNUSED)
@@ -325,7 +349,8 @@ static void on_readable(struct watch *w, uint32_t events UNUSED)
 		if (n <= 0)
 			break;
 		note_request(s);
-		fuse_session_process_buf(s->se, &s->buf);
+		if (!interrupts_another(s))
+			fuse_session_process_buf(s->se, &s->buf);
 	}
 	if (fuse_session_exited(s->se))
 		s->loop->stop = true;
@@ -348,13 +373,15 @@ static void init_again(struct session_fd *s)
 	fuse_session_process_buf(s->se, &b);
 }
 
-/* What the last server had taken and not answered comes again (Linux 6.9); older kernels refuse the word and those
- * requests wait until their caller is interrupted. */
-static void ask_again(int fd)
+/* What the last server had taken and not answered comes again (Linux 6.9); older kernels refuse the word, and then those requests
+ * fail. */
+static void ask_again(struct session_fd *s)
 {
-	struct fuse_out_header out = { .len = sizeof out, .error = NOTIFY_RESEND };
-	if (write(fd, &out, sizeof out) < 0)
+	uint64_t newest = s->fs->ledger ? ledger_newest(s->fs->ledger) : 0;
+	if (answer_number(s, 0, NOTIFY_RESEND))
 		return;
+	for (uint64_t i = 0; i < ABORT_MAX && newest > i * STEP; i++)
+		answer_number(s, newest - i * STEP, -ECONNABORTED);
 }
 
 /* Who polls has been promised a word by a server that is gone, and asks again when he gets it. */
@@ -383,7 +410,7 @@ static int attach(struct session_fd *s, int fd, bool again, struct err *e)
 		return err_sys(e, -r, "descriptor %d", fd);
 	if (again) {
 		init_again(s);
-		ask_again(fd);
+		ask_again(s);
 		if (s->fs->ledger)
 			ledger_pollers(s->fs->ledger, wake_poller, s);
 	}

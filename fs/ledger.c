@@ -31,6 +31,7 @@ struct shared {
 	uint64_t base;    /* GIVING: done before it */
 	uint64_t n;       /* TAKING: bytes that came into the hand; GIVING: that were put there to be moved */
 	struct row rows[ROWS];
+	uint64_t newest;
 	uint64_t pollers[POLLERS];
 	uint64_t documents[DOCUMENTS];
 	char data[HAND_MAX];
@@ -44,6 +45,7 @@ struct ledger {
 	uint64_t held_request;
 	size_t held;
 	char *held_data;
+	uint64_t newest;
 	struct row rows[ROWS];
 	uint64_t pollers[POLLERS];
 	uint64_t documents[DOCUMENTS];
@@ -115,6 +117,7 @@ static void take_up(struct ledger *l)
 		note_given(l);
 	l->s->step = NONE;
 	empty_hand(l);
+	l->newest = l->s->newest;
 	memcpy(l->rows, (const void *)l->s->rows, sizeof l->rows);
 	memcpy(l->pollers, (const void *)l->s->pollers, sizeof l->pollers);
 	memcpy(l->documents, (const void *)l->s->documents, sizeof l->documents);
@@ -230,7 +233,18 @@ void ledger_gave(struct ledger *l, uint64_t request)
 		r->request = 0;
 }
 
-/* --- pollers, documents --- */
+/* --- requests, pollers, documents --- */
+
+void ledger_seen(struct ledger *l, uint64_t request)
+{
+	if (request > l->s->newest)
+		l->s->newest = request;
+}
+
+uint64_t ledger_newest(const struct ledger *l)
+{
+	return l->newest;
+}
 
 void ledger_poller(struct ledger *l, uint64_t kh)
 {

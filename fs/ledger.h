@@ -32,6 +32,10 @@ size_t ledger_given(const struct ledger *l, uint64_t request);
 /* It has been answered. */
 void ledger_gave(struct ledger *l, uint64_t request);
 
+/* The number of each request, as it comes; the newest of the server before, 0: there was none. */
+void ledger_seen(struct ledger *l, uint64_t request);
+uint64_t ledger_newest(const struct ledger *l);
+
 /* The kernel's handle of who polls. each: those of the server before. */
 void ledger_poller(struct ledger *l, uint64_t kh);
 void ledger_pollers(struct ledger *l, void (*each)(void *arg, uint64_t kh), void *arg);
