@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#define START_FAILED 128 /* podfs-pod's code of a run that never got to its command */
+
 struct container *container_new(struct pod *p, struct container_spec *cs)
 {
 	struct container *c = calloc(1, sizeof *c);
@@ -282,6 +284,8 @@ void container_on_state(struct pod *p, struct wire_in *in)
 	if (!c->log)
 		container_open_log(c);
 	tell_transition(c, &was);
+	if (s->exit_code == START_FAILED && s->finished_ns != was.finished_ns)
+		mend_groups(c); /* podfs-pod may be about to try again */
 	engine_changed(p->engine, p, CHANGE_STATE);
 }
 

@@ -263,6 +263,10 @@ void sweep_begin(struct engine *en);
 void sweep_end(struct engine *en);
 void sweep_pod(struct engine *en, const char *uid); /* what is left of one without a record */
 
+/* --- mend.c --- */
+/* The groups of a container that is to start. */
+void mend_groups(struct container *c);
+
 /* --- lost.c --- */
 void lost_read(struct pod *p); /* what its containers did last, from disk: nobody else knows */
 /* Their end, and which of them come again. */

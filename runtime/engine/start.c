@@ -172,6 +172,7 @@ static int go_start(struct container *c, done_fn *done, void *arg, struct err *e
 	if (!st)
 		return no_memory(c, e);
 	pull_leave(c);
+	mend_groups(c);
 	int r = c->spec->start_pending ? start_wished(c, st, e) : start_plainly(c, st, e);
 	if (r)
 		free(st);

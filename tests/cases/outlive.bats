@@ -466,3 +466,28 @@ strays_gone() { [ ! -e "$T/state/pods/$1" ] && [ ! -e "$T/run/$1.sock" ] && ! ou
 	unmount_podfs
 	mount_podfs
 }
+
+@test "groups that others removed are made anew, with their limits" {
+	run_pod web 'sh -c "exit 3"'
+	is 3 "$P/web/wait/ended"
+	echo 64M >"$P/web/memory.max"
+	echo 32M >"$P/web/containers/web/memory.max"
+	remove_groups
+	echo "$forever" >"$P/web/command"
+	echo start >"$P/web/ctl"
+	timeout 20 cat "$P/web/wait/running"
+	has 'had been removed by others' "$P/web/events"
+	local d
+	for d in $(our_cgroups | grep 'c\.web'); do
+		! [ -e "$d/memory.limit_in_bytes" ] || is 33554432 "$d/memory.limit_in_bytes"
+		! [ -e "$d/memory.max" ] || is 33554432 "$d/memory.max"
+	done
+	[ "$(in_container web 'echo alive')" = alive ]
+}
+remove_groups() {
+	local i d
+	for i in 1 2 3; do
+		for d in $(our_cgroups | sort -r); do rmdir "$d" 2>/dev/null || :; done
+	done
+	! our_cgroups | grep -q 'c\.web'
+}
