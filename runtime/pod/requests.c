@@ -52,7 +52,7 @@ static int do_sandbox(struct pod *p, struct wire_in *in, struct asker *a, struct
 	}
 	tell_ready(p);
 	link_reply(p, a, 0, NULL);
-	sandbox_made(p);
+	sandbox_made(p, in);
 	return LATER;
 }
 
@@ -78,7 +78,28 @@ static int do_record(struct pod *p UNUSED, struct wire_in *in UNUSED, struct ask
 
 static int do_hostname(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
 {
-	return sandbox_hostname(p, wire_get_str(in, K_HOSTNAME), e);
+	return sandbox_hostname(p, in, e);
+}
+
+static int do_netns(struct pod *p, struct wire_in *in UNUSED, struct asker *a, struct err *e)
+{
+	if (!p->standing) /* one that only removes lives in the server's */
+		return err_set(e, ESRCH, "pod %s has no network namespace", p->name);
+	_cleanup_close_ int fd = netns_open(e);
+	if (fd < 0)
+		return fd;
+	link_reply_fds(p, a, &fd, 1);
+	return LATER;
+}
+
+static int do_net(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	return netns_move(p, in, e);
+}
+
+static int do_etc(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	return etc_write(p, in, e);
 }
 
 static int do_share(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
@@ -329,6 +350,7 @@ static const struct row {
 	[W_HOSTNAME] = { do_hostname, STANDING }, [W_SHARE] = { do_share, STANDING }, [W_EXEC] = { do_exec, STANDING },
 	[W_EXEC_CLOSE] = { do_exec_close, STANDING }, [W_EXEC_END] = { do_exec_end, STANDING | LEAVING },
 	[W_DELETE] = { do_delete, EMPTY | STANDING | LEAVING }, [W_SANDBOX] = { do_sandbox, EMPTY | STANDING },
+	[W_NETNS] = { do_netns, STANDING | LEAVING }, [W_NET] = { do_net, STANDING }, [W_ETC] = { do_etc, STANDING },
 };
 
 static unsigned times(const struct pod *p)

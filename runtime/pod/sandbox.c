@@ -1,84 +1,20 @@
 /* The sandbox: what a pod's containers share.
  *
- * Owns the IPC, network and UTS namespaces (podfs-pod lives in them, so they end with it), the
- * loopback device, the hostname and the files in STATE/pods/UID/etc. Runs in podfs-pod, once.
+ * Owns the IPC and UTS namespaces (podfs-pod lives in them, so they end with it; as in its network namespace: netns.c),
+ * the hostname and the pod's folder. Runs in podfs-pod, once.
  */
 #include "runtime/pod/pod.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
-#define RESOLV_MAX 65536
 #define OOM_SCORE (-999) /* the last that the OOM killer would choose; -1000 would exempt it, and its memory with it */
-
-static int loopback_up(struct err *e)
-{
-	_cleanup_close_ int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
-	if (s < 0 || ioctl(s, SIOCSIFFLAGS, &lo))
-		return err_sys(e, errno, "loopback device");
-	return 0;
-}
-
-/* --- etc/ --- */
-
-/* In place, not by rename: containers have these inodes mounted. */
-static int write_etc(struct pod *p, const char *name, const struct buf *text, struct err *e)
-{
-	char path[32];
-	snprintf(path, sizeof path, "etc/%s", name);
-	_cleanup_close_ int fd = openat(p->dir_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-	int r = fd < 0 ? -errno : buf_status(text);
-	if (!r)
-		r = write_all(fd, buf_str(text), text->len);
-	return r ? err_sys(e, -r, "%s", path) : 0;
-}
-
-static int write_names(struct pod *p, struct err *e)
-{
-	_cleanup_buf_ struct buf hostname = { 0 }, hosts = { 0 };
-	buf_printf(&hostname, "%s\n", p->hostname);
-	buf_printf(&hosts, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t%s\n", p->hostname);
-	int r = write_etc(p, "hostname", &hostname, e);
-	return r ? r : write_etc(p, "hosts", &hosts, e);
-}
-
-/* A host without one, or with one that is absurdly long, gives an empty file. */
-static int copy_resolv(struct pod *p, struct err *e)
-{
-	_cleanup_buf_ struct buf text = { 0 };
-	_cleanup_close_ int fd = open("/etc/resolv.conf", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	struct stat st;
-	if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size <= RESOLV_MAX) {
-		char chunk[1024];
-		ssize_t n;
-		while (text.len < RESOLV_MAX && (n = read(fd, chunk, sizeof chunk)) > 0)
-			buf_put(&text, chunk, (size_t)n);
-	}
-	return write_etc(p, "resolv.conf", &text, e);
-}
-
-int sandbox_etc(struct pod *p, struct err *e)
-{
-	if (p->has_etc)
-		return 0;
-	if (mkdirat(p->dir_fd, "etc", 0755) && errno != EEXIST)
-		return err_sys(e, errno, "etc");
-	int r = write_names(p, e);
-	if (!r)
-		r = copy_resolv(p, e);
-	p->has_etc = !r;
-	return r;
-}
 
 static int take_hostname(struct pod *p, const char *hostname, struct err *e)
 {
@@ -93,12 +29,20 @@ static int set_hostname(struct pod *p, struct err *e)
 	return sethostname(p->hostname, strlen(p->hostname)) ? err_sys(e, errno, "hostname %s", p->hostname) : 0;
 }
 
-int sandbox_hostname(struct pod *p, const char *hostname, struct err *e)
+int sandbox_hostname(struct pod *p, const struct wire_in *in, struct err *e)
 {
-	int r = take_hostname(p, hostname, e);
+	char before[sizeof p->hostname];
+	memcpy(before, p->hostname, sizeof before);
+	int r = take_hostname(p, wire_get_str(in, K_HOSTNAME), e);
 	if (!r)
 		r = set_hostname(p, e);
-	return r || !p->has_etc ? r : write_names(p, e);
+	if (!r)
+		r = etc_write(p, in, e);
+	if (r) {
+		memcpy(p->hostname, before, sizeof before);
+		set_hostname(p, NULL);
+	}
+	return r;
 }
 
 /* --- the folder of a pod --- */
@@ -186,12 +130,16 @@ static int take_settings(struct pod *p, const struct wire_in *in, struct err *e)
 	return take_hostname(p, wire_get_str(in, K_HOSTNAME), e);
 }
 
-static int make_namespaces(struct pod *p, struct err *e)
+/* The listener comes first: a socket keeps the network namespace that it was made in, and the pod may leave this one. */
+static int make_namespaces(struct pod *p, int net, struct err *e)
 {
-	if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
+	int r = link_listen(p, e);
+	if (r)
+		return r;
+	if (unshare(CLONE_NEWIPC | CLONE_NEWUTS))
 		return err_sys(e, errno, "namespaces");
-	int r = set_hostname(p, e);
-	return r ? r : loopback_up(e);
+	r = netns_enter(net, e);
+	return r ? r : set_hostname(p, e);
 }
 
 /* The disk (a journal commit) and the kernel (a network namespace) take about as long, and neither needs the other: the
@@ -262,9 +210,7 @@ int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e)
 		return r;
 	rec.text = wire_find(in, K_RECORD, &rec.len);
 	record_begin(p, &rec);
-	r = make_namespaces(p, e);
-	if (!r)
-		r = link_listen(p, e);
+	r = make_namespaces(p, in->fds[0], e);
 	lower_oom_score(p);
 	int recorded = record_end(&rec, &of_record);
 	if (!recorded && rec.text)
@@ -287,12 +233,12 @@ static void default_signals(void)
 	}
 }
 
-void sandbox_made(struct pod *p)
+void sandbox_made(struct pod *p, const struct wire_in *in)
 {
 	default_signals();
-	sandbox_etc(p, NULL); /* failing, it is tried again, and told, when a container starts; and so is the reaper */
+	etc_make(p, in);
 	make_skeleton(p);
 	put_old_away(p);
-	reaper_begin(p, NULL);
+	reaper_begin(p, NULL); /* failing, it is tried again, and told, when a container starts */
 	memory_trim_later(p);
 }
