@@ -260,6 +260,7 @@ int engine_open(struct loop *loop, const struct config *cfg, struct engine **out
 	spec_defaults.grace = cfg->grace;
 	spec_defaults.restart = cfg->restart;
 	spec_defaults.pull = cfg->pull;
+	spec_defaults.net = cfg->network;
 	en->priv->next_serial = ((en->started_ns / 1000000000u - SERIAL_EPOCH) << 10) & SERIAL_MASK;
 	int r = open_parts(en, e);
 	if (r) {

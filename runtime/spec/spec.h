@@ -83,9 +83,8 @@ struct pod_spec {
 	struct strs ip;      /* ADDRESS/PREFIX as it was last attached, IPv4 first; key `ip`, blanks between them */
 	struct strs ports;   /* published ports, as format_port writes them */
 	uint64_t rate_in, rate_out; /* bits a second, as the pod sees it, or LIMIT_MAX */
-	bool has_hosts, has_resolv; /* written by somebody; else they are made */
-	struct strs hosts;   /* lines; one that podfs would make itself is kept as what it stands for (hosts_own), and follows it */
-	char *resolv;        /* text; NULL: none */
+	char *hosts;         /* as written, but for the lines of the pod's own name, which follow name and addresses (etc.c); NULL: made */
+	char *resolv;        /* as written; NULL: resolv_made */
 	char *resolv_made;   /* what resolv.conf is where nobody has written it; the engine's, not in the record */
 	struct container_spec **containers; /* in the order defined */
 	size_t ncontainers;
@@ -101,7 +100,7 @@ struct spec_defaults {
 };
 extern struct spec_defaults spec_defaults;
 
-struct pod_spec *pod_spec_new(void);      /* zeroed, grace and restart at their defaults; NULL: no memory */
+struct pod_spec *pod_spec_new(void);      /* zeroed, but for what has a default; NULL: no memory */
 void pod_spec_free(struct pod_spec *p);   /* with its containers */
 struct container_spec *pod_spec_add(struct pod_spec *p, const char *name); /* NULL: no memory; the name is not checked */
 void pod_spec_drop(struct pod_spec *p, struct container_spec *c); /* frees c */
