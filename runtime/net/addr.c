@@ -51,7 +51,7 @@ int addr_parse(const char *text, sa_family_t family, struct net_addr *out)
 
 int addr_subnet(const char *text, sa_family_t family, struct net_addr *out, struct err *e)
 {
-	if (!strcmp(text, "-")) {
+	if (!strcmp(text, "none")) {
 		*out = (struct net_addr){ .family = AF_UNSPEC };
 		return 0;
 	}
@@ -101,7 +101,7 @@ bool addr_overlap(const struct net_addr *a, const struct net_addr *b)
 const char *addr_text(const struct net_addr *a, char out[NET_ADDR_TEXT])
 {
 	if (!addr_is(a) || !inet_ntop(a->family, a->bytes, out, NET_ADDR_TEXT))
-		strcpy(out, "-");
+		strcpy(out, "none");
 	return out;
 }
 

@@ -44,12 +44,10 @@ static int prepare(struct chain *ch, const struct cni_request *q, const char *id
 
 static void answer_attached(struct chain *ch, const struct cni_request *q, cni_done *done, void *arg)
 {
-	struct strs addrs = { 0 };
+	struct call call = { done, arg };
 	if (ch->netns < 0)
 		ch->netns = fcntl(q->netns, F_DUPFD_CLOEXEC, 3);
-	cni_result_addrs(ch->rec.result, &addrs);
-	done(arg, NULL, &addrs);
-	strs_free(&addrs);
+	answer_added(ch, &call);
 }
 
 /* After what is there now, if there is something. */

@@ -47,6 +47,11 @@ static const char *find_program(void)
 	return NULL;
 }
 
+bool names_served(void)
+{
+	return find_program();
+}
+
 /* --- in the child --- */
 
 static int keep_only_port_53(void)

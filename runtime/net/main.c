@@ -1,6 +1,6 @@
 /* podfs-net: the one process of a node that touches the host's network.
  *
- *   podfs-net RUN BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD
+ *   podfs-net RUN STATE BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD
  *
  * runtime/net/net.h says what these are and what the server asks. It stays while a server is connected or a pod is attached.
  */
@@ -10,6 +10,7 @@
 #include "runtime/net/nft.h"
 #include "runtime/net/ports.h"
 #include "runtime/net/spare.h"
+#include "runtime/net/subnet.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,23 +79,15 @@ static bool is_word(const char *s, const char *also, size_t max)
 static int parse_args(struct net *n, char **arg, struct err *e)
 {
 	n->run = arg[0];
-	n->bridge = arg[1];
-	n->table = arg[4];
+	n->state = arg[1];
+	n->bridge = arg[2];
+	n->table = arg[5];
 	/* Both stand in nft's commands. */
 	if (!is_word(n->bridge, "_-.", IFNAMSIZ - 1))
 		return err_set(e, EINVAL, "%.64s cannot be the name of a link", n->bridge);
 	if (!is_word(n->table, "_", 63) || (*n->table >= '0' && *n->table <= '9'))
 		return err_set(e, EINVAL, "%.64s cannot be the name of a table", n->table);
-	int r = addr_subnet(arg[2], AF_INET, &n->subnet[0], e);
-	if (!r)
-		r = addr_subnet(arg[3], AF_INET6, &n->subnet[1], e);
-	if (!r && !forward_has_ipv6())
-		n->subnet[1] = (struct net_addr){ .family = AF_UNSPEC };
-	if (!r && !addr_is(&n->subnet[0]) && !addr_is(&n->subnet[1]))
-		r = err_set(e, EINVAL, "neither IPv4 nor IPv6 is left for the pods");
-	for (int i = 0; i < 2; i++)
-		addr_host(&n->subnet[i], 1, &n->gateway[i]);
-	return r;
+	return subnet_args(n, arg[3], arg[4], e);
 }
 
 /* The one before us may still be removing what it made: it is waited for. */
@@ -202,13 +195,13 @@ int main(int argc, char **argv)
 	struct net *n = &net_self;
 	struct err e = { 0 };
 	*n = (struct net){ .run_fd = -1, .lock_fd = -1, .listener.fd = -1, .server = { .watch.fd = -1, .number = 1 } };
-	if (argc != 7) {
-		dprintf(2, "usage: podfs-net RUN BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD (started by podfs-server)\n");
+	if (argc != 8) {
+		dprintf(2, "usage: podfs-net RUN STATE BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD (started by podfs-server)\n");
 		return 2;
 	}
 	int r = parse_args(n, argv + 1, &e);
 	if (!r)
-		r = begin(n, atoi(argv[6]), &e);
+		r = begin(n, atoi(argv[7]), &e);
 	if (r) {
 		dprintf(2, "podfs-net: %s\n", e.text);
 		return 1;

@@ -13,6 +13,7 @@ int names_put(struct net *n, const struct attachment *a, struct err *e);
 void names_drop(struct net *n, const struct attachment *a);
 void names_sync(struct net *n); /* files of nobody go */
 
+bool names_served(void); /* dnsmasq is installed */
 void names_start_later(struct net *n); /* dnsmasq, when the requests at hand are answered; running already: nothing */
 void names_stop(struct net *n);        /* dnsmasq, the files and the folder */
 void dnsmasq_stop(struct net *n);      /* dnsmasq alone (dnsmasq.c) */

@@ -9,6 +9,7 @@
 #include "runtime/base/buf.h"
 #include "runtime/net/addr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A packet for (at, proto, port) goes to (pod, pod_port). */
@@ -21,7 +22,8 @@ struct nft_port {
 
 struct nft;
 
-/* e in all of them: nft's own words. */
+/* e in all of them: nft's own words. A kernel without nftables, or without a part that the table needs: nft_missing, and only
+ * nft_set_ports fails then (-EOPNOTSUPP). */
 int nft_open(struct nft **out, const char *table, struct err *e); /* talks to nobody yet */
 void nft_close(struct nft **t);                                   /* leaves the table as it is */
 
@@ -37,8 +39,8 @@ int nft_set_ports(struct nft *t, const char *uid, const struct nft_port *p, size
 /* Removes elements that were found in the table and that no nft_set_ports since has named. */
 int nft_forget_strangers(struct nft *t, struct err *e);
 
-/* Chains of others that drop what they forward unless one of their rules accepts it, and none names the bridge: one sentence in
- * out, which stays empty if there are none. */
-void nft_foreign_drop(struct nft *t, const char *bridge, struct buf *out);
+bool nft_missing(const struct nft *t); /* as the last nft_ensure found; looked at again after nft_lost and nft_remove */
+/* What nft prints for a command; valid until the next one. */
+const char *nft_list(struct nft *t, const struct buf *command);
 
 #endif

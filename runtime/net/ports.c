@@ -32,7 +32,7 @@ struct ports {
 	size_t n, max; /* sockets */
 };
 
-/* One call of ports_set. */
+/* One call of ports_publish. */
 struct change {
 	struct net *net;
 	struct ports *all;
@@ -391,7 +391,7 @@ static int make_change(struct change *c, const struct port *lines, size_t n, str
 	return r;
 }
 
-int ports_set(struct net *n, const char *uid, const struct net_addr addr[2], const char *const *lines, size_t nlines, struct err *e)
+int ports_publish(struct net *n, const char *uid, const struct net_addr addr[2], const char *const *lines, size_t nlines, struct err *e)
 {
 	if (!nlines && (!n->ports || !pod_of(n->ports, uid)))
 		return 0;

@@ -80,19 +80,26 @@ void remove_later(struct net *n, const char *uid, const char *link)
 		timer_arm(&n->loop, &check, CHECK_MS);
 }
 
+struct sync {
+	struct net *net;
+	bool (*listed)(void *arg, const char *uid);
+	void *arg;
+};
+
 static int remove_stranger(void *arg, const struct link_info *l)
 {
-	struct net *n = arg;
+	const struct sync *s = arg;
 	char uid[UID_LEN + 1];
-	if (net_alias_uid(n, l->alias, uid) && !attachment_find(n, uid))
-		remove_later(n, uid, l->name);
+	if (net_alias_uid(s->net, l->alias, uid) && !attachment_find(s->net, uid) && !s->listed(s->arg, uid))
+		remove_later(s->net, uid, l->name);
 	return 0;
 }
 
-void sync_strangers(struct net *n)
+void sync_strangers(struct net *n, bool (*listed)(void *arg, const char *uid), void *arg)
 {
 	struct err e = { 0 };
-	int r = link_each(n->links, remove_stranger, n, &e);
+	struct sync s = { n, listed, arg };
+	int r = link_each(n->links, remove_stranger, &s, &e);
 	names_sync(n);
 	if (!r)
 		r = nft_forget_strangers(n->nft, &e);

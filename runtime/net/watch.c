@@ -157,7 +157,8 @@ void watch_pass(struct net *n)
 int watch_open(struct net *n, struct err *e)
 {
 	int r = listen_to(n, &links, NETLINK_ROUTE, RTNLGRP_LINK, on_links);
-	if (!r)
-		r = listen_to(n, &rules, NETLINK_NETFILTER, NFNLGRP_NFTABLES, on_rules);
+	int told_rules = r ? r : listen_to(n, &rules, NETLINK_NETFILTER, NFNLGRP_NFTABLES, on_rules);
+	if (told_rules != -EPROTONOSUPPORT) /* a kernel without nftables */
+		r = told_rules;
 	return r ? err_sys(e, -r, "netlink") : 0;
 }

@@ -89,7 +89,7 @@ locally() {
 	within 10 inside p1 sh -c 'ss -Hlnt "sport = 7000" | grep -q .'
 	mkfifo "$T/to"
 	# shellcheck disable=SC2016 # the inner shell expands
-	background host sh -c 'exec socat -t 10 - TCP4:127.0.0.1:8080 <"$0/to" >"$0/from" 2>/dev/null' "$T"
+	background host sh -c 'exec socat -t 1 - TCP4:127.0.0.1:8080 <"$0/to" >"$0/from" 2>/dev/null' "$T"
 	local client=${pids[-1]}
 	exec 8>"$T/to"
 	echo one >&8
