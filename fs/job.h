@@ -28,6 +28,7 @@ struct job {
 	int result;
 	struct err err;
 	bool late_is_success;   /* when its time is over, the write has been taken on */
+	unsigned deadline_ms;   /* of each of its calls, where there are several */
 	/* for fn */
 	uint64_t ino, fh;
 	size_t len, pos;

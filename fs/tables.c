@@ -37,6 +37,7 @@ const struct row rows[ROWS] = {
 	[15] = NODE_RING("error", RING_ERROR),
 	[16] = FILE_(R_NODE, SCOPE_NODE, "pull", 0644, pull, .show = show_pull),
 	[17] = NODE_TEXT("df", show_df),
+	[18] = NODE_TEXT("network", show_network),
 
 	[R_POD] = { .parent = R_ROOT, .scope = SCOPE_POD, .mode = S_IFDIR | 0777 },
 	[R_CONTAINERS] = DIR_(R_POD, SCOPE_POD, "containers"),
@@ -78,6 +79,13 @@ const struct row rows[ROWS] = {
 	[57] = POD_SET("restart"),
 	[58] = POD_SET("share"),
 	[59] = FILE_(R_POD, SCOPE_POD, "pull", 0644, setting, .arg = SHORTHAND),
+	[60] = FILE_(R_POD, SCOPE_POD, "network", 0644, setting, .fresh = true),
+	[61] = POD_SET("ports"),
+	[62] = POD_SET("hosts"),
+	[63] = POD_SET("resolv.conf"),
+	[64] = POD_SET("net.ingress"),
+	[65] = POD_SET("net.egress"),
+	[66] = POD_TEXT("net.stat", show_net_stat),
 
 	[R_CONTAINER] = { .parent = R_CONTAINERS, .scope = SCOPE_CONTAINER, .mode = S_IFDIR | 0755 },
 	[R_CWAIT] = DIR_(R_CONTAINER, SCOPE_CONTAINER, "wait"),

@@ -27,10 +27,21 @@ static void put_own(const struct pod_spec *p, struct buf *out)
 		buf_printf(out, "%.*s\t%s\n", (int)strcspn(p->ip.v[i], "/"), p->ip.v[i], name);
 }
 
+static const char *const local[] = { "127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback" };
+
 static void put_made(const struct pod_spec *p, struct buf *out)
 {
-	buf_puts(out, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+	for (size_t i = 0; i < ARRAY_LEN(local); i++)
+		buf_printf(out, "%s\n", local[i]);
 	put_own(p, out);
+}
+
+static bool is_own(struct span line)
+{
+	for (size_t i = 0; i < ARRAY_LEN(local); i++)
+		if (span_is(line, local[i]))
+			return true;
+	return line.n == 1 && line.p[0] == OWN;
 }
 
 void hosts_text(const struct pod_spec *p, struct buf *out)
@@ -51,6 +62,23 @@ void hosts_text(const struct pod_spec *p, struct buf *out)
 void resolv_text(const struct pod_spec *p, struct buf *out)
 {
 	buf_puts(out, p->resolv ? p->resolv : p->resolv_made ? p->resolv_made : "");
+}
+
+static struct span without_comment(struct span line)
+{
+	const char *hash = line.n ? memchr(line.p, '#', line.n) : NULL;
+	return span_trim(line.p, hash ? (size_t)(hash - line.p) : line.n);
+}
+
+int hosts_others(const struct pod_spec *p, struct strs *out)
+{
+	struct span rest = { p->hosts, p->hosts ? strlen(p->hosts) : 0 }, line;
+	while (span_line(&rest, &line)) {
+		struct span words = without_comment(line);
+		if (words.n && !is_own(line) && strs_add(out, words.p, words.n))
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 /* --- what is written --- */
@@ -80,12 +108,6 @@ static bool is_name(struct span s)
 		if (!is_alnum(s.p[i]) && !is_one_of(s.p[i], "-_."))
 			return false;
 	return true;
-}
-
-static struct span without_comment(struct span line)
-{
-	const char *hash = line.n ? memchr(line.p, '#', line.n) : NULL;
-	return span_trim(line.p, hash ? (size_t)(hash - line.p) : line.n);
 }
 
 static int check_hosts_line(struct span line, struct err *e)

@@ -179,6 +179,8 @@ void net_choice_show(const struct net_choice *c, struct buf *out); /* without a 
 /* The whole text of /etc/hosts and /etc/resolv.conf in the pod's containers. Own lines of hosts: localhost, then the pod's
  * hostname at each of its addresses (127.0.0.1 where it has none of its own). */
 void hosts_text(const struct pod_spec *p, struct buf *out);
+/* The other lines: `ADDRESS NAME...`, without comments. 0 or -ENOMEM. */
+int hosts_others(const struct pod_spec *p, struct strs *out);
 void resolv_text(const struct pod_spec *p, struct buf *out);
 
 /* The record: INI text that inih reads back to the same spec (record.c). It holds
