@@ -32,7 +32,7 @@ static int check_route(void *arg, const struct link_route *r)
 		return 0;
 	if (r->link)
 		if_indextoname((unsigned)r->link, name);
-	return err_set(o->e, EADDRINUSE, "subnet %s of the pods overlaps with %s, which this host reaches by %s; choose another in the config",
+	return err_set(o->e, EADDRNOTAVAIL, "subnet %s of the pods overlaps with %s, which this host reaches by %s; choose another in the config",
 		addr_text_prefix(o->subnet, mine), addr_text_prefix(&r->dst, theirs), *name ? name : "another way");
 }
 
@@ -48,7 +48,7 @@ static int settle_subnet(struct net *n, int i, struct err *e)
 	const struct net_addr kept = n->choice[i].kept;
 	char old[NET_ADDR_TEXT], new[NET_ADDR_TEXT];
 	int r;
-	while ((r = check_subnet(n, i, e)) == -EADDRINUSE && !n->subnets_used && subnet_next(n, i))
+	while ((r = check_subnet(n, i, e)) == -EADDRNOTAVAIL && !n->subnets_used && subnet_next(n, i))
 		;
 	if (!r && addr_is(&kept) && n->choice[i].automatic && !addr_same(&kept, &n->subnet[i]))
 		server_event(n, N_EVENT, NULL, "this host has come to use %s, the pods' subnet: new pods get addresses of %s",
@@ -130,7 +130,7 @@ static int look_again(struct net *n, struct err *e)
 	int r = check_subnet(n, 0, e);
 	if (!r)
 		r = check_subnet(n, 1, e);
-	if (r == -EADDRINUSE) {
+	if (r == -EADDRNOTAVAIL) {
 		link_delete(n->links, n->bridge, NULL);
 		bridge_lost(n);
 	}
@@ -147,7 +147,7 @@ static int raise_bridge(struct net *n, struct err *e)
 		if (r || !made)
 			return r;
 		r = look_again(n, e);
-		if (r != -EADDRINUSE || tries == TRIES)
+		if (r != -EADDRNOTAVAIL || tries == TRIES)
 			return r;
 	}
 }

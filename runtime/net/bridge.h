@@ -9,7 +9,7 @@
 #include "runtime/net/private.h"
 
 /* Everything that a pod's veth is to be put into: n->bridge_index. Costs nothing when it was made or looked at before. A subnet that
- * overlaps with what the host has: -EADDRINUSE. */
+ * overlaps with what the host has: -EADDRNOTAVAIL. */
 int bridge_ensure(struct net *n, struct err *e);
 /* Somebody may have changed it: the next bridge_ensure looks at all of it, and puts the pods' veths back into it. */
 void bridge_lost(struct net *n);

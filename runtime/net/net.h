@@ -29,7 +29,9 @@ enum net_op {
 	                   carries it. The pod gets host number K_HOST of both subnets on its eth0; the bridge, table and
 	                   dnsmasq are made first if they are not there. Attached already (after a crash of either side): what
 	                   is missing is repaired, the rest left alone. The reply: K_ADDR* K_DNS*. Ports that cannot be had do not keep a
-	                   pod from its network: N_EVENT. -EOPNOTSUPP: this kernel has no bridges or no veth pairs */
+	                   pod from its network: N_EVENT. -EADDRINUSE: another pod has that number; -ERANGE: the subnets have no such;
+	                   -EADDRNOTAVAIL: the host uses the subnet, or all that `auto` may choose; -EOPNOTSUPP: this kernel has no bridges
+	                   or no veth pairs */
 	N_LEAVE,        /* K_UID: its name and its published ports are free for others at once; the rest works on until N_DETACH. A CNI pod: nothing */
 	N_DETACH,       /* K_UID: ports, names, elements, the veth pair; not there: 0. A while after the last one bridge and table go */
 	N_PORTS,        /* K_UID K_PORT*: instead of those it had, all or none: -EADDRINUSE, -EADDRNOTAVAIL, and K_ERROR says by whom */

@@ -424,7 +424,7 @@ nothing_of_ours() { ! host nft list tables | grep -q $TABLE && ! host ip link sh
 	host ip route add 10.213.8.0/24 via 192.0.2.2
 	start_net
 	hold
-	[[ $(say "$(attach_line 1 p1)") == *"error EADDRINUSE subnet 10.213.0.0/20 of the pods overlaps with 10.213.8.0/24, which this host reaches by up0"* ]]
+	[[ $(say "$(attach_line 1 p1)") == *"error EADDRNOTAVAIL subnet 10.213.0.0/20 of the pods overlaps with 10.213.8.0/24, which this host reaches by up0"* ]]
 	not host ip link show $BR
 	host ip route del 10.213.8.0/24
 	host ip addr add fd12:3456::77/128 dev lo
