@@ -106,14 +106,15 @@ struct ports {
 	size_t n, count; /* lines; ports with those of ranges */
 };
 
+/* As for a port that somebody else holds. */
 static int overlap(const struct port *a, const struct port *b, struct err *e)
 {
 	char x[PORT_TEXT], y[PORT_TEXT];
 	format_port(a, x);
 	format_port(b, y);
 	if (!strcmp(x, y))
-		return err_set(e, EINVAL, "%s is there twice", x);
-	return err_set(e, EINVAL, "%s and %s overlap", x, y);
+		return err_set(e, EADDRINUSE, "%s is there twice", x);
+	return err_set(e, EADDRINUSE, "%s and %s overlap", x, y);
 }
 
 static int add_port(struct ports *all, struct span line, struct err *e)

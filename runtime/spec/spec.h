@@ -145,7 +145,7 @@ struct spec_field {
 	enum spec_form form;
 	enum spec_effect effect;
 	/* Reads the whole new text. Empty text sets the default again (image: -EINVAL). On failure nothing is
-	 * changed and e names the value. -EINVAL, -E2BIG, -ENOMEM, -ERANGE. */
+	 * changed and e names the value. -EINVAL, -E2BIG, -ENOMEM, -ERANGE, -EADDRINUSE. */
 	int (*set)(struct spec_ref r, const char *text, size_t len, struct err *e);
 	/* Appends the text that set would take, with a newline at the end; nothing when the
 	 * setting is at its default and that default reads as empty. `memory.max` unset reads

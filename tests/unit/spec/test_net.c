@@ -104,8 +104,8 @@ static void a_network_is_not_taken_from_under_them(void **state)
 
 static void overlaps_are_named(void **state)
 {
-	refuses("ports", "8080:80\n8000-8100:80-180\n", -EINVAL, "ports: 8080:80/tcp and 8000-8100:80-180/tcp overlap");
-	refuses("ports", "53:53/udp\n\n53:53/udp\n", -EINVAL, "ports: 53:53/udp is there twice");
+	refuses("ports", "8080:80\n8000-8100:80-180\n", -EADDRINUSE, "ports: 8080:80/tcp and 8000-8100:80-180/tcp overlap");
+	refuses("ports", "53:53/udp\n\n53:53/udp\n", -EADDRINUSE, "ports: 53:53/udp is there twice");
 	refuses("ports", "1-1024:1-1024\n2000:1\n", -E2BIG, "ports: more than 1024 ports");
 	_cleanup_buf_ struct buf many = { 0 };
 	for (int i = 1; i <= 1024; i++)
