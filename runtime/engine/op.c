@@ -1,7 +1,8 @@
 /* Changes of a pod's record, one behind another.
  *
  * An operation changes the spec in memory, hands podfs-pod the record that follows from it together with what is to be
- * done, and either holds or is taken back. Only one is under way for a pod, so records have one history
+ * done, and either holds or is taken back. Where something must be had from elsewhere first (`before`), the spec stays as it was
+ * until that is there. Only one is under way for a pod, so records have one history
  * and a refusal never takes back another's change.
  */
 #include "runtime/engine/private.h"
@@ -45,6 +46,13 @@ static void unqueue(struct op *o)
 		l->ops_tail = &l->ops;
 }
 
+static void take_back(struct op *o)
+{
+	o->revert(o);
+	if (o->undo)
+		o->undo(o);
+}
+
 static void on_reply(void *arg, int result, struct wire_in *in UNUSED, const struct err *e)
 {
 	struct op *o = arg;
@@ -55,7 +63,7 @@ static void on_reply(void *arg, int result, struct wire_in *in UNUSED, const str
 		p->link->record = take_ptr(o->record);
 	}
 	if (result < 0) {
-		o->revert(o);
+		take_back(o);
 		if (o->done)
 			o->done(o->arg, result, e);
 	} else if (o->after) {
@@ -99,24 +107,31 @@ static int hand_over(struct op *o, struct wire_out *out, struct err *e)
 	return r ? r : OVER;
 }
 
+static int no_sandbox(const struct op *o, struct err *e)
+{
+	return err_set(e, ENODEV, "pod %s: its sandbox is gone (echo start > ctl makes it anew)", o->pod->spec->name);
+}
+
 static int hand_and_wait(struct op *o, struct wire_out *out, struct err *e)
 {
 	int r = link_request(o->pod, out, on_reply, o);
 	o->sent = !r;
 	if (r == -ENODEV)
-		return err_set(e, ENODEV, "pod %s: its sandbox is gone (echo start > ctl makes it anew)", o->pod->spec->name);
+		return no_sandbox(o, e);
 	return r ? err_sys(e, -r, "pod %s", o->pod->spec->name) : 0;
 }
 
 /* 0: under way; OVER; or -errno. */
-static int begin(struct op *o, struct err *e)
+static int carry_out(struct op *o, struct err *e)
 {
 	int r = check_target(o, e);
-	if (r)
+	if (!r)
+		r = o->apply(o, e);
+	if (r) {
+		if (o->undo)
+			o->undo(o);
 		return r;
-	r = o->apply(o, e);
-	if (r)
-		return r;
+	}
 	struct wire_out out = { 0 };
 	r = o->message(o, &out, e);
 	if (!r)
@@ -125,14 +140,49 @@ static int begin(struct op *o, struct err *e)
 		r = o->send ? hand_over(o, &out, e) : hand_and_wait(o, &out, e);
 	wire_free(&out);
 	if (r < 0)
-		o->revert(o);
+		take_back(o);
 	return r;
+}
+
+static int begin(struct op *o, struct err *e)
+{
+	int r = check_target(o, e);
+	if (r || !o->before)
+		return r ? r : carry_out(o, e);
+	if (!link_up(o->pod))
+		return no_sandbox(o, e);
+	o->waiting = true;
+	r = o->before(o, e);
+	if (!r)
+		return 0;
+	o->waiting = false;
+	return r > 0 ? carry_out(o, e) : r;
+}
+
+static void end(struct op *o, int result, const struct err *e)
+{
+	unqueue(o);
+	if (result < 0 && o->done)
+		o->done(o->arg, result, e);
+	op_free(o);
+}
+
+void op_go(struct op *o, int result, const struct err *e)
+{
+	struct pod *p = o->pod;
+	struct err mine = { 0 };
+	o->waiting = false;
+	int r = result < 0 ? result : carry_out(o, &mine);
+	if (!r)
+		return;
+	end(o, r, result < 0 ? e : &mine);
+	start_next(p);
 }
 
 int op_run(struct op *o, struct err *e)
 {
 	struct pod_link *l = o->pod->link;
-	bool idle = !l->ops;
+	bool idle = !l->ops && !l->revival;
 	o->next = NULL;
 	*l->ops_tail = o;
 	l->ops_tail = &o->next;
@@ -151,15 +201,25 @@ int op_run(struct op *o, struct err *e)
 
 static void start_next(struct pod *p)
 {
-	while (p->link && p->link->ops && !p->link->ops->sent) {
+	while (p->link && p->link->ops && !p->link->revival && !p->link->ops->sent && !p->link->ops->waiting) {
 		struct op *o = p->link->ops;
 		struct err e = { 0 };
 		int r = begin(o, &e);
 		if (!r)
 			return;
-		unqueue(o);
-		if (r < 0 && o->done)
-			o->done(o->arg, r, &e);
-		op_free(o);
+		end(o, r, &e);
 	}
+}
+
+void op_resume(struct pod *p)
+{
+	start_next(p);
+}
+
+void op_cancel(struct pod *p)
+{
+	struct err e;
+	err_set(&e, ENODEV, "pod %s: its podfs-pod has ended", p->spec->name);
+	if (p->link->ops && p->link->ops->waiting)
+		op_go(p->link->ops, -ENODEV, &e);
 }

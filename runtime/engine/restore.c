@@ -65,7 +65,7 @@ void reap_cgroups(struct engine *en, const char *uid)
 }
 
 /* The group is about to be made again. */
-static void reap_cancel(struct engine *en, const char *uid)
+void reap_cancel(struct engine *en, const char *uid)
 {
 	for (struct reap *r = en->priv->reaps, *next; r; r = next) {
 		next = r->next;
@@ -82,56 +82,33 @@ void reap_free(struct engine *en)
 
 /* --- a sandbox made anew --- */
 
-static int send_add(struct container *c, struct err *e)
-{
-	struct wire_out o = { 0 };
-	int r = container_message_add(c, &o, e);
-	if (!r)
-		r = link_request(c->pod, &o, NULL, NULL);
-	wire_free(&o);
-	return r;
-}
-
-int pod_revive(struct pod *p, struct err *e)
-{
-	struct engine *en = p->engine;
-	link_drop(p);
-	reap_cancel(en, p->spec->uid);
-	cg_destroy(en->cg, p->spec->uid);
-	int r = cg_create(en->cg, p->spec->uid, NULL, e);
-	if (!r)
-		r = pod_spawn(p, NULL, e);
-	if (!r)
-		r = pod_sandbox(p, NULL, NULL, e);
-	if (!r)
-		r = limits_apply(p, NULL, e);
-	for (size_t i = 0; !r && i < p->ncontainers; i++) {
-		r = send_add(p->containers[i], e);
-		if (!r)
-			r = limits_apply(p, p->containers[i], e);
-	}
-	if (!r)
-		engine_event(en, p, NULL, "sandbox made anew");
-	return r;
-}
-
 /* After a reboot or a lost sandbox: Always and OnFailure start again, Never stays as it is; one whose image was still to be
  * fetched, which had not begun, does so now. */
+static bool stays(const struct container *c)
+{
+	return c->spec->image && !c->spec->start_pending && c->pod->spec->restart == RESTART_NEVER;
+}
+
+static void tell_ended(struct pod *p)
+{
+	for (size_t i = 0; i < p->ncontainers; i++)
+		if (stays(p->containers[i])) {
+			p->containers[i]->told.state = C_RUNNING; /* as far as anybody knew */
+			container_lost(p->containers[i], "ContainerStatusUnknown", "the node or its podfs-pod went down");
+		}
+}
+
 static void start_by_policy(struct pod *p)
 {
 	for (size_t i = 0; i < p->ncontainers; i++) {
 		struct container *c = p->containers[i];
 		struct err e = { 0 };
-		if (!c->spec->image)
+		if (!c->spec->image || stays(c))
 			continue;
-		if (c->spec->start_pending) {
+		if (c->spec->start_pending)
 			container_resume(c);
-		} else if (p->spec->restart == RESTART_NEVER) {
-			c->told.state = C_RUNNING; /* as far as anybody knew */
-			container_lost(c, "ContainerStatusUnknown", "the node or its podfs-pod went down");
-		} else if (container_go(c, false, NULL, NULL, &e)) {
+		else if (container_go(c, false, NULL, NULL, &e))
 			engine_event(p->engine, p, c, "could not be started: %s", e.text);
-		}
 	}
 }
 
@@ -141,6 +118,8 @@ static void on_hello(void *arg, int result, struct wire_in *in UNUSED, const str
 {
 	struct pod *p = arg;
 	pod_settled(p);
+	if (result >= 0)
+		net_resume(p);
 	for (size_t i = 0; result >= 0 && !p->leaving && i < p->ncontainers; i++) {
 		if (!p->containers[i]->log)
 			container_open_log(p->containers[i]);
@@ -191,9 +170,19 @@ static void place(struct engine *en, struct pod *p, bool leaving)
 	en->leaving = p;
 }
 
+static void on_brought_back(void *arg, int result, const struct err *e)
+{
+	struct pod *p = arg;
+	if (p->engine->priv->closing)
+		return;
+	if (result < 0)
+		engine_event(p->engine, p, NULL, "could not be brought back: %s", e->text);
+	else
+		start_by_policy(p);
+}
+
 static void bring_back(struct pod *p)
 {
-	struct engine *en = p->engine;
 	struct err e = { 0 };
 	if (pod_reconnect(p))
 		return;
@@ -201,12 +190,18 @@ static void bring_back(struct pod *p)
 		pod_start_removal(p);
 		return;
 	}
-	if (pod_revive(p, &e)) {
-		snprintf(p->lost, sizeof p->lost, "%.190s", e.text);
-		engine_event(en, p, NULL, "could not be brought back: %s", e.text);
-		return;
-	}
-	start_by_policy(p);
+	tell_ended(p);
+	if (sandbox_revive(p, on_brought_back, p, &e))
+		on_brought_back(p, -e.code, &e);
+}
+
+/* As it was made last, until podfs-net says what it should be now. */
+static char *read_resolv(struct engine *en, const char *uid)
+{
+	char path[128];
+	_cleanup_buf_ struct buf text = { 0 };
+	snprintf(path, sizeof path, "pods/%s/etc/resolv.conf", uid);
+	return read_file_at(en->state_fd, path, SPEC_VALUE_MAX, &text) ? NULL : strdup(buf_str(&text));
 }
 
 static void restore_one(struct engine *en, const char *uid)
@@ -226,6 +221,9 @@ static void restore_one(struct engine *en, const char *uid)
 	}
 	for (size_t i = 0; i < spec->ncontainers; i++)
 		container_new(p, spec->containers[i]);
+	if (spec->host >= en->priv->next_host)
+		en->priv->next_host = spec->host + 1;
+	spec->resolv_made = read_resolv(en, uid);
 	place(en, p, leaving);
 	bring_back(p);
 }
