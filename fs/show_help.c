@@ -39,7 +39,7 @@ static const char help[] =
 	"\n"
 	"THE NETWORK         cat /pods/web/ip                                 # its addresses\n"
 	"                    echo 8080:80 >> /pods/web/ports                  # docker run -p; > ports: none\n"
-	"                    echo wget -qO- http://web/ > /pods/two/exec/srv # pods find each other by name\n"
+	"                    echo wget -qO- http://web/ > /pods/two/exec/srv  # pods find each other by name\n"
 	"                    echo '192.0.2.7 db' >> /pods/web/hosts           # also resolv.conf\n"
 	"                    echo 10M > /pods/web/net.egress                  # bits a second; net.ingress net.stat\n"
 	"                    echo none > /pods/web/network                    # bridge none host cni:NAME, before it runs\n"
