@@ -76,6 +76,20 @@ static void put_container(struct buf *out, struct pod_spec *p, struct container_
 	put_fields(out, SPEC_CONTAINER, (struct spec_ref){ .pod = p, .container = c });
 }
 
+/* podfs-pod is sent the record and, whole, the two texts that it has lines of. */
+static int check_size(const struct pod_spec *p, const struct buf *record, struct err *e)
+{
+	_cleanup_buf_ struct buf etc = { 0 };
+	hosts_text(p, &etc);
+	resolv_text(p, &etc);
+	if (record->len > SPEC_RECORD_MAX)
+		return err_set(e, E2BIG, "the settings of pod %s are together more than %d KiB", p->name, SPEC_RECORD_MAX / 1024);
+	if (record->len + etc.len > SPEC_SENT_MAX)
+		return err_set(e, E2BIG, "the settings of pod %s, hosts and resolv.conf counted twice, are together more than %d KiB",
+			       p->name, SPEC_SENT_MAX / 1024);
+	return buf_status(&etc) ? err_set(e, ENOMEM, "no memory for the record of pod %s", p->name) : 0;
+}
+
 int record_write(const struct pod_spec *p, struct buf *out, struct err *e)
 {
 	_cleanup_buf_ struct buf b = { 0 };
@@ -86,9 +100,9 @@ int record_write(const struct pod_spec *p, struct buf *out, struct err *e)
 		put_container(&b, spec, p->containers[i]);
 	if (buf_status(&b))
 		return err_set(e, ENOMEM, "no memory for the record of pod %s", p->name);
-	if (b.len > SPEC_RECORD_MAX)
-		return err_set(e, E2BIG, "the settings of pod %s are together more than %d KiB", p->name,
-			       SPEC_RECORD_MAX / 1024);
+	int r = check_size(p, &b, e);
+	if (r)
+		return r;
 	buf_put(out, b.data, b.len);
 	return buf_status(out) ? err_set(e, ENOMEM, "no memory for the record of pod %s", p->name) : 0;
 }

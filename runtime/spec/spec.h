@@ -19,7 +19,8 @@
 #include <sys/types.h>
 
 #define SPEC_VALUE_MAX (64 * 1024)   /* bytes of one setting: E2BIG beyond */
-#define SPEC_RECORD_MAX (160 * 1024) /* bytes of one pod's record: E2BIG beyond; fits a wire message */
+#define SPEC_RECORD_MAX (160 * 1024) /* bytes of one pod's record: E2BIG beyond */
+#define SPEC_SENT_MAX (180 * 1024)   /* with the texts of hosts and resolv.conf, which it has too: fits a wire message */
 #define SPEC_NAME_MAX 63             /* RFC 1123 label */
 #define SPEC_CNI_MAX 63              /* name of a CNI network */
 #define LIMIT_MAX UINT64_MAX         /* "max" */

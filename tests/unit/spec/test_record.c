@@ -213,6 +213,25 @@ static void records_have_a_bound(void **state)
 	pod_spec_free(p);
 }
 
+/* What podfs-pod is sent at once. */
+static void hosts_and_resolv_conf_count_twice(void **state)
+{
+	struct pod_spec *p = example();
+	_cleanup_buf_ struct buf out = { 0 };
+	_cleanup_free_ char *big = filled(60000, 'x');
+	struct err e = { 0 };
+	big[0] = '#';
+	set(p, NULL, "hosts", big, 60000);
+	assert_int_equal(record_write(p, &out, &e), 0);
+	set(p, NULL, "resolv.conf", big, 60000);
+	buf_reset(&out);
+	assert_int_equal(record_write(p, &out, &e), -E2BIG);
+	assert_non_null(strstr(e.text, "hosts and resolv.conf counted twice, are together more than 180 KiB"));
+	set(p, NULL, "resolv.conf", big, 25000);
+	assert_int_equal(record_write(p, &out, &e), 0);
+	pod_spec_free(p);
+}
+
 #define POD "[pod]\nuid = " UID "\nname = web\nserial = 1\ncreated = 2\nowner = 0\ngroup = 0\nmode = 0755\n"
 
 static void bad_records_are_named(void **state)
@@ -290,6 +309,7 @@ int main(void)
 		cmocka_unit_test(own_lines_are_found_again),
 		cmocka_unit_test(every_byte_and_long_values),
 		cmocka_unit_test(records_have_a_bound),
+		cmocka_unit_test(hosts_and_resolv_conf_count_twice),
 		cmocka_unit_test(bad_records_are_named),
 		cmocka_unit_test(records_may_be_written_by_hand),
 	};
