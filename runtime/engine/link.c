@@ -24,7 +24,8 @@ int link_new(struct pod *p)
 	l->peer.on_message = on_message;
 	l->peer.on_closed = on_closed;
 	l->pod = p;
-	l->ops_tail = &l->ops;
+	l->ops.tail = &l->ops.first;
+	l->turns.tail = &l->turns.first;
 	p->link = l;
 	return 0;
 }

@@ -64,10 +64,18 @@ pid_t engine_spawn(struct engine *en, const struct spawn *how, int *pidfd);
 void instance_name(const struct config *cfg, const char *name, char separator, char *out, size_t size);
 
 /* --- link.c --- */
+struct op_place {
+	struct op_place *next;
+};
+struct op_row {
+	struct op_place *first, **tail;
+};
+
 struct pod_link {
 	struct peer peer;
 	struct pod *pod;
-	struct op *ops, **ops_tail; /* the first one is under way */
+	struct op_row ops;       /* changes of the record; the first one is under way */
+	struct op_row turns;     /* changes that have something to get first; the first one does, or is among ops */
 	char *record;            /* the text that is known to be on disk; NULL: not known */
 	struct timer timer;      /* of rmdir: the name is freed even if podfs-pod does not answer */
 	done_fn *remove_done;
@@ -96,11 +104,11 @@ void pod_on_disconnect(struct pod *p);
 
 /* --- op.c --- */
 struct op {
-	struct op *next;
+	struct op_place op, turn; /* in its pod's rows */
 	struct pod *pod;
 	uint64_t container;      /* serial; 0: the pod itself */
-	/* What must be had from elsewhere first, while the spec still is as it was. > 0: nothing, or it is there; 0: it is under way
-	 * and ends in op_go; -errno. NULL: nothing. */
+	/* What must be had from elsewhere first, while the spec still is as it was; ops that have it come one behind another. > 0: nothing,
+	 * or it is there; 0: it is under way and ends in op_go; -errno. NULL: nothing. */
 	int (*before)(struct op *o, struct err *e);
 	/* Lets that go again: the change does not hold. Comes after revert. NULL: nothing. */
 	void (*undo)(struct op *o);
@@ -124,7 +132,8 @@ struct op {
 	char *text, *old;
 	size_t len;
 	char *record; /* the new text, when it goes along */
-	bool by_root, was_set, sent, waiting;
+	bool by_root, was_set;
+	bool waiting, ready, sent; /* its turn has come; it stands among ops; podfs-pod has it */
 	bool pending, was_pending, stop; /* the wish to start */
 	uid_t uid;
 	gid_t gid;

@@ -164,7 +164,7 @@ static void why_waiting(const struct container *c, struct buf *out)
 		buf_printf(out, "%s: ended with exit code %d, next start in %.1f s", *s->reason ? s->reason : "waiting",
 			   s->exit_code, s->next_ns > now ? (double)(s->next_ns - now) / 1e9 : 0.0);
 	} else if (c->starting) {
-		buf_puts(out, "it is being started");
+		buf_puts(out, c->pod->net.busy ? "it starts once its pod's network is there" : "it is being started");
 	} else {
 		buf_printf(out, "%s%s%s", *s->reason ? s->reason : "not started yet", *s->message ? ": " : "", s->message);
 	}

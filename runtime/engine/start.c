@@ -112,6 +112,12 @@ static int start_plainly(struct container *c, struct start *st, struct err *e)
 
 /* --- the same as an op: behind what changes the pod's network, and taking the wish out of the record --- */
 
+/* Only behind what changes the network. */
+static int taken_before(struct op *o UNUSED, struct err *e UNUSED)
+{
+	return 1;
+}
+
 static int taken_apply(struct op *o, struct err *e UNUSED)
 {
 	struct container_spec *cs = op_container(o)->spec;
@@ -168,6 +174,7 @@ static int start_in_turn(struct container *c, struct start *st, struct err *e)
 	struct op *o = op_new(c->pod, c, taken_failed, st);
 	if (!o)
 		return no_memory(c, e);
+	o->before = taken_before;
 	o->apply = taken_apply;
 	o->revert = taken_revert;
 	o->message = taken_message;
