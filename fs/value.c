@@ -116,12 +116,20 @@ static void run_set(struct job *j)
 	job_started(j, r, &e, j->deadline_ms);
 }
 
-/* The plugins of a CNI network have half a minute; who writes again gets an inode of his own (row.fresh) and is told that it
- * is busy. */
+/* What podfs-net does has an end of the engine's own: the plugins of a CNI network have half a minute, and what else is written
+ * of that pod's network waits for its turn. These rows are fresh: nobody waits uninterruptibly. */
 static unsigned deadline_of(const struct spec_field *f)
 {
-	enum spec_effect effect = f ? f->effect : SPEC_INERT;
-	return effect == SPEC_IMAGE ? JOB_START_MS : effect == SPEC_NETWORK ? JOB_LONG_MS : JOB_SHORT_MS;
+	switch (f ? f->effect : SPEC_INERT) {
+	case SPEC_IMAGE:
+		return JOB_START_MS;
+	case SPEC_NETWORK:
+	case SPEC_PORTS:
+	case SPEC_RATE:
+		return JOB_LONG_MS;
+	default:
+		return JOB_SHORT_MS;
+	}
 }
 
 /* The opening's text is now what holds. */
