@@ -159,7 +159,10 @@ static int ensure(struct net *n, struct err *e)
 		r = raise_bridge(n, e);
 	if (!r)
 		r = subnet_keep(n, e);
-	return r ? r : nft_ensure(n->nft, n->bridge, n->subnet, e);
+	if (!r && !n->bridge_whole)
+		names_choose_port(n);
+	struct nft_net net = { .bridge = n->bridge, .subnet = n->subnet, .gateway = n->gateway, .dns_port = n->dns_port };
+	return r ? r : nft_ensure(n->nft, &net, e);
 }
 
 static void tell_missing(struct net *n)
@@ -227,9 +230,10 @@ int bridge_remove(struct net *n, struct err *e)
 		return r ? r : err_set(e, EBUSY, "link %s still has %u ports", n->bridge, p.count);
 	bridge_lost(n);
 	n->subnets_used = false;
-	names_stop(n);
+	names_end(n); /* it takes a while, as the bridge does */
 	r = nft_remove(n->nft, e);
-	if (r || !ours)
-		return r;
-	return link_delete(n->links, n->bridge, e);
+	if (!r && ours)
+		r = link_delete(n->links, n->bridge, e);
+	names_stop(n);
+	return r;
 }

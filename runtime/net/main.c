@@ -8,6 +8,7 @@
 #include "runtime/net/cni.h"
 #include "runtime/net/link_nl.h"
 #include "runtime/net/nft.h"
+#include "runtime/net/oom.h"
 #include "runtime/net/ports.h"
 #include "runtime/net/spare.h"
 #include "runtime/net/subnet.h"
@@ -38,7 +39,10 @@ static bool somebody_knocks(const struct net *n)
 static void on_leave(struct timer *t UNUSED)
 {
 	struct net *n = &net_self;
-	if (n->server.watch.fd >= 0 || n->pods || n->leaving || cni_busy(n))
+	if (n->server.watch.fd >= 0 || n->pods || cni_busy(n))
+		return;
+	remove_now(n);
+	if (n->leaving)
 		return;
 	idle_now(n);
 	n->loop.stop = !somebody_knocks(n);
@@ -148,6 +152,7 @@ static int begin(struct net *n, int listener, struct err *e)
 	umask(022);
 	if (chdir("/"))
 		return err_sys(e, errno, "/");
+	oom_lower();
 	prctl(PR_SET_DUMPABLE, 0);
 	r = take_lock(n, e);
 	if (!r && loop_init(&n->loop))

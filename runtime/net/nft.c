@@ -27,7 +27,8 @@ struct nft {
 	bool there; /* the table stands, as far as we know */
 	bool missing; /* this kernel cannot have it */
 	char bridge[IFNAMSIZ];
-	struct net_addr subnet[2];
+	struct net_addr subnet[2], gateway[2];
+	uint16_t dns_port;
 	struct pod_ports *pods;
 	struct nft_port_list strangers; /* elements that were there before us and that nobody has asked for yet */
 };
@@ -141,11 +142,32 @@ static void put_elements(struct nft *t, struct buf *b, const char *verb, const s
 
 /* --- the table --- */
 
+/* In the table's other chain the same for what this host asks. */
+static void put_dns(struct nft *t, struct buf *b, const char *chain)
+{
+	char gateway[NET_ADDR_TEXT];
+	for (int i = 0; i < 2 && t->dns_port; i++) {
+		if (!addr_is(&t->gateway[i]))
+			continue;
+		addr_text(&t->gateway[i], gateway);
+		buf_printf(b, "add rule inet %s %s %s daddr %s meta l4proto { tcp, udp } th dport 53 dnat %s to %s%s%s:%u\n", t->table, chain,
+			i ? "ip6" : "ip", gateway, i ? "ip6" : "ip", i ? "[" : "", gateway, i ? "]" : "", t->dns_port);
+	}
+}
+
+static void put_output(struct nft *t, struct buf *b)
+{
+	buf_printf(b, "add chain inet %s output { type nat hook output priority -100; policy accept; }\n"
+		"flush chain inet %s output\n", t->table, t->table);
+	put_dns(t, b, "output");
+}
+
 static void put_prerouting(struct nft *t, struct buf *b)
 {
 	buf_printf(b, "add chain inet %s prerouting { type nat hook prerouting priority dstnat; policy accept; }\n"
 		"flush chain inet %s prerouting\n"
 		"add rule inet %s prerouting fib daddr type != local return\n", t->table, t->table, t->table);
+	put_dns(t, b, "prerouting");
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++) {
 		const char *ip = maps[i].family == AF_INET ? "ip" : "ip6";
 		buf_printf(b, "add rule inet %s prerouting dnat %s to %s%s meta l4proto . th dport map @%s\n", t->table, ip,
@@ -178,6 +200,7 @@ static int make_table(struct nft *t, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
 		buf_printf(&b, "add map inet %s %s { type %s; }\n", t->table, maps[i].name, maps[i].type);
 	put_prerouting(t, &b);
+	put_output(t, &b);
 	put_postrouting(t, &b);
 	for (struct pod_ports *p = t->pods; p; p = p->next)
 		put_elements(t, &b, "add", &p->list);
@@ -236,12 +259,14 @@ static bool is_lack(int r)
 	return r == -ENOENT || r == -EOPNOTSUPP || r == -EPROTONOSUPPORT || r == -EAFNOSUPPORT;
 }
 
-int nft_ensure(struct nft *t, const char *bridge, const struct net_addr subnet[2], struct err *e)
+int nft_ensure(struct nft *t, const struct nft_net *net, struct err *e)
 {
 	if (t->there || t->missing)
 		return 0;
-	snprintf(t->bridge, sizeof t->bridge, "%s", bridge);
-	memcpy(t->subnet, subnet, sizeof t->subnet);
+	snprintf(t->bridge, sizeof t->bridge, "%s", net->bridge);
+	memcpy(t->subnet, net->subnet, sizeof t->subnet);
+	memcpy(t->gateway, net->gateway, sizeof t->gateway);
+	t->dns_port = net->dns_port;
 	if (!t->pods)
 		find_strangers(t);
 	int r = make_table(t, e);

@@ -27,10 +27,17 @@ struct nft;
 int nft_open(struct nft **out, const char *table, struct err *e); /* talks to nobody yet */
 void nft_close(struct nft **t);                                   /* leaves the table as it is */
 
-/* The table as it has to be for a bridge with these subnets (IPv4, IPv6; AF_UNSPEC: without), in one transaction; costs nothing
+/* What the table is for. */
+struct nft_net {
+	const char *bridge;
+	const struct net_addr *subnet, *gateway; /* two each: IPv4, IPv6; AF_UNSPEC: without */
+	uint16_t dns_port; /* what is sent to port 53 of the gateways comes here; 0: no such rules */
+};
+
+/* The table as it has to be, in one transaction; costs nothing
  * when it was made before and nft_lost was not called since. Elements that a process before this one left stay until their
  * pods' ports are set, or nft_forget_strangers. */
-int nft_ensure(struct nft *t, const char *bridge, const struct net_addr subnet[2], struct err *e);
+int nft_ensure(struct nft *t, const struct nft_net *net, struct err *e);
 void nft_lost(struct nft *t); /* somebody may have removed or changed it: the next nft_ensure makes it anew, with all elements */
 int nft_remove(struct nft *t, struct err *e); /* with all elements; not there: 0 */
 

@@ -62,6 +62,7 @@ struct net {
 	struct server server;
 	struct link_sock *links;    /* rtnetlink of the host */
 	struct nft *nft;
+	uint16_t dns_port;          /* where dnsmasq listens; 0: nowhere (dnsmasq.c) */
 	int bridge_index;           /* 0: not made, or lost (bridge.c) */
 	bool bridge_whole;
 	struct attachment *pods;    /* the newest first */
@@ -124,6 +125,7 @@ void net_mac(const struct net_addr addr[2], unsigned char out[6]);            /*
 void sync_strangers(struct net *n, bool (*listed)(void *arg, const char *uid), void *arg);
 /* A link of a pod that is not attached any more: looked at a while later; what is then still there is removed, or a leak. */
 void remove_later(struct net *n, const char *uid, const char *link);
+void remove_now(struct net *n); /* all of these, and nobody is waiting: what is not gone is in n->leaving still */
 
 /* --- watch.c --- */
 int watch_open(struct net *n, struct err *e); /* of what others do to the bridge and the table: it is repaired */

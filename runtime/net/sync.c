@@ -46,9 +46,8 @@ static bool settle(struct net *n, struct leaving *k)
 	return false;
 }
 
-static void on_check(struct timer *t UNUSED)
+static void settle_all(struct net *n)
 {
-	struct net *n = &net_self;
 	for (struct leaving **p = &n->leaving; *p;) {
 		struct leaving *k = *p;
 		if (!settle(n, k)) {
@@ -58,12 +57,26 @@ static void on_check(struct timer *t UNUSED)
 		*p = k->next;
 		free(k);
 	}
-	if (n->leaving) {
+	if (n->leaving)
 		timer_arm(&n->loop, &check, RETRY_MS);
+	else
+		timer_stop(&n->loop, &check);
+}
+
+static void on_check(struct timer *t UNUSED)
+{
+	struct net *n = &net_self;
+	settle_all(n);
+	if (n->leaving)
 		return;
-	}
 	idle_later(n);
 	leave_later(n);
+}
+
+void remove_now(struct net *n)
+{
+	if (n->leaving)
+		settle_all(n);
 }
 
 void remove_later(struct net *n, const char *uid, const char *link)

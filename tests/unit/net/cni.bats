@@ -70,10 +70,11 @@ traces() {
 
 @test "a pod that brings no namespace is given one; name servers of the network are told" {
 	start_cni
-	plugin named 'exec echo "{\"cniVersion\":\"1.0.0\",\"dns\":{\"nameservers\":[\"192.0.2.53\",\"fd00::53\",\"x\\nsearch evil\"]}}"'
+	plugin named 'cat /proc/self/oom_score_adj >score; exec echo "{\"cniVersion\":\"1.0.0\",\"dns\":{\"nameservers\":[\"192.0.2.53\",\"fd00::53\",\"x\\nsearch evil\"]}}"'
 	network named named
 	namespace p2
 	run -0 ask "$(add_line 2 p2 named)" "raw $ADD 128=$(uid 1) 129=p1 134=blue keep=$T/ns/p1"
+	[ "$(cat "$T/score")" = "$(cat /proc/self/oom_score_adj)" ]
 	[ "${lines[0]}" = "ok dns 192.0.2.53 dns fd00::53" ]
 	[[ ${lines[1]} == "ok 10.97.0."*"/24 fd97::"*"/64" ]]
 	ask "$(del_line 2)"

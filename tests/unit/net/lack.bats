@@ -28,6 +28,7 @@ reach() {
 	[ "$(seen p1 tcp 10.213.0.6 7000)" = 10.213.0.5 ]
 	[ "$(seen p1 tcp $GW4 7000)" = 10.213.0.5 ]
 	[ "$(seen host tcp fd12:3456::6 7000)" = $GW6 ]
+	within 10 resolves p1 p2 10.213.0.6
 }
 
 @test "a kernel without bridges" {

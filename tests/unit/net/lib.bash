@@ -134,6 +134,12 @@ attach_line() {
 	echo "attach $(uid "$n") $name $((n + 4)) keep=$T/ns/$name $*"
 }
 attach() { ask "$(attach_line "$@")"; }
+# pods NUMBER…: p1 p2 …
+pods() {
+	local i lines=()
+	for i; do lines+=("$(attach_line "$i" "p$i")"); done
+	ask "${lines[@]}"
+}
 # Again, with the namespace that it has.
 reattach_line() {
 	local n=$1 name=$2
@@ -142,6 +148,12 @@ reattach_line() {
 }
 # What happens when podfs-pod ends: the namespace goes with it.
 drop_ns() { umount "$T/ns/$1"; rm "$T/ns/$1"; }
+
+# Of podfs-net on `host`.
+nothing_left() {
+	[ "$(host ip -o link | grep -vcE '^[0-9]+: (lo|up0)')" -eq 0 ] && [ -z "$(host nft list tables)" ] &&
+		[ -z "$(ls -A "$T/run" | grep -v '^net.lock$')" ] && ! net_runs && [ -z "$(processes_in host)" ]
+}
 
 # --- peers: what a server says is the address that it sees ---
 
@@ -152,3 +164,7 @@ serve() {
 }
 # seen NAME tcp|udp ADDRESS PORT: what the server there saw of us
 seen() { inside "$1" "$PEER" ask "$2" "$3" "$4"; }
+# resolves FROM NAME ADDRESS: as a container does, by its resolv.conf
+resolves() {
+	inside "$1" busybox nslookup "$2" $GW4 2>/dev/null | grep -qx "Address: $3"
+}

@@ -2,23 +2,12 @@
 
 load lib.bash
 
-pods() { # NUMBER…: pods p1 p2 …
-	local i lines=()
-	for i; do lines+=("$(attach_line "$i" "p$i")"); done
-	ask "${lines[@]}"
-}
-
 saw() { # FROM ADDRESS EXPECTED: over TCP and UDP
 	local got
 	for proto in tcp udp; do
 		got=$(seen "$1" "$proto" "$2" 7000)
 		[ "$got" = "$3" ] || { echo "$1 -> $2 over $proto was seen as '$got', not $3"; return 1; }
 	done
-}
-
-nothing_left() {
-	[ "$(host ip -o link | grep -vcE '^[0-9]+: (lo|up0)')" -eq 0 ] && [ -z "$(host nft list tables)" ] &&
-		[ -z "$(ls -A "$T/run" | grep -v '^net.lock$')" ] && ! net_runs && [ -z "$(processes_in host)" ]
 }
 
 @test "pods reach each other, the host and the world, and are reached by the host" {
@@ -264,78 +253,6 @@ same_rules() { [ "$(host nft list ruleset)" = "$1" ]; }
 	within 5 not net_runs
 	inside p1 ping -qc 1 -W 5 10.213.0.6
 	host ip link show $BR
-}
-
-# resolves FROM NAME ADDRESS: as a container does, by its resolv.conf
-resolves() {
-	inside "$1" busybox nslookup "$2" $GW4 2>/dev/null | grep -qx "Address: $3"
-}
-
-@test "names: every pod finds every other, the host too; a name that is gone is gone" {
-	start_net
-	pods 1 2
-	within 10 resolves p1 p2 10.213.0.6
-	resolves p1 p2 fd12:3456::6
-	inside p2 busybox nslookup p1 $GW6 | grep -qx 'Address: 10.213.0.5'
-	host busybox nslookup p1 $GW4 | grep -qx 'Address: 10.213.0.5'
-	inside p1 busybox nslookup 10.213.0.6 $GW4 | grep -q 'name = p2$'
-	inside p1 busybox nslookup nobody $GW4 | grep -q NXDOMAIN
-	pods 3
-	within 5 resolves p1 p3 10.213.0.7
-	ask "detach $(uid 2)"
-	within 5 not resolves p1 p2 10.213.0.6
-}
-
-@test "names: a name passes to the next pod of that name, also while the first still leaves" {
-	start_net
-	pods 1
-	attach 2 web
-	within 10 resolves p1 web 10.213.0.6
-	drop_ns web
-	attach 3 web
-	within 5 resolves p1 web 10.213.0.7
-	ask "detach $(uid 2)"
-	resolves p1 web 10.213.0.7
-	[ "$(cat "$T/run/names/web")" = "10.213.0.7 web
-fd12:3456::7 web" ]
-}
-
-@test "names: all else is asked of the host's servers; plain names are not" {
-	background world dnsmasq -k -C /dev/null --pid-file= --log-facility="$T/queries" -q --no-hosts --no-resolv --address=/example.test/198.51.100.7
-	start_net
-	pods 1
-	within 10 resolves p1 example.test 198.51.100.7
-	not resolves p1 nobody 198.51.100.7
-	not grep -q 'query.*nobody' "$T/queries"
-}
-
-@test "names: without dnsmasq that is said once, and all else works" {
-	WITHOUT=/usr/sbin/dnsmasq start_net
-	hold
-	say "$(attach_line 1 p1)"
-	within 5 heard 'dnsmasq is not installed'
-	inside p1 ping -qc 1 -W 5 $GW4
-	: >"$T/said"
-	host ip link del $BR
-	within 5 heard 'bridge was removed'
-	say "$(attach_line 2 p2)"
-	not heard 'dnsmasq'
-}
-
-@test "names: dnsmasq is an ordinary user, is started again, and ends with podfs-net" {
-	start_net
-	pods 1
-	hold
-	within 10 resolves p1 p1 10.213.0.5
-	dns=$(pgrep -P "$(net_pid)" -x dnsmasq)
-	[ "$(stat -c %U /proc/"$dns")" = dnsmasq ]
-	grep -q '^CapEff:[[:space:]]*0000000000000400$' /proc/"$dns"/status
-	kill -9 "$dns"
-	within 5 heard 'dnsmasq has ended'
-	within 10 resolves p1 p1 10.213.0.5
-	dns=$(pgrep -P "$(net_pid)" -x dnsmasq)
-	kill -9 "$(net_pid)"
-	within 5 not kill -0 "$dns"
 }
 
 @test "the host's own rules stay as they are, byte for byte" {
