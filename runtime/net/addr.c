@@ -82,6 +82,11 @@ int addr_host(const struct net_addr *subnet, uint64_t n, struct net_addr *out)
 	return 0;
 }
 
+struct net_addr addr_network(const struct net_addr *a)
+{
+	return network_of(a, a->prefix);
+}
+
 bool addr_same(const struct net_addr *a, const struct net_addr *b)
 {
 	return a->family == b->family && !memcmp(a->bytes, b->bytes, addr_len(a));

@@ -24,16 +24,19 @@ struct overlap {
 	struct err *e;
 };
 
+/* One that leads nowhere is in the way as far as it is the more special one: where it is the wider one it says that nobody has more. */
 static int check_route(void *arg, const struct link_route *r)
 {
 	const struct overlap *o = arg;
-	char mine[NET_ADDR_TEXT], theirs[NET_ADDR_TEXT], name[IFNAMSIZ] = "";
-	if (r->dst.family != o->subnet->family || (r->link && r->link == o->n->bridge_index) || !addr_overlap(&r->dst, o->subnet))
+	char mine[NET_ADDR_TEXT], theirs[NET_ADDR_TEXT], name[IFNAMSIZ] = "another way";
+	if (r->dst.family != o->subnet->family || (r->link && r->link == o->n->bridge_index) || !addr_overlap(&r->dst, o->subnet) ||
+	    (r->nowhere && r->dst.prefix < o->subnet->prefix))
 		return 0;
-	if (r->link)
+	if (r->link && !r->nowhere)
 		if_indextoname((unsigned)r->link, name);
-	return err_set(o->e, EADDRNOTAVAIL, "subnet %s of the pods overlaps with %s, which this host reaches by %s; choose another in the config",
-		addr_text_prefix(o->subnet, mine), addr_text_prefix(&r->dst, theirs), *name ? name : "another way");
+	return err_set(o->e, EADDRNOTAVAIL, "subnet %s of the pods overlaps with %s, which this host %s%s; choose another in the config",
+		addr_text_prefix(o->subnet, mine), addr_text_prefix(&r->dst, theirs), r->nowhere ? "makes unreachable" : "reaches by ",
+		r->nowhere ? "" : name);
 }
 
 static int check_subnet(struct net *n, int i, struct err *e)
@@ -92,6 +95,10 @@ static int find_or_make(struct net *n, bool *made, struct err *e)
 			n->bridge, *l.alias ? l.alias : "none");
 	n->bridge_index = l.index;
 	watch_bridge(n);
+	if (!*made)
+		r = subnet_adopt(n, e);
+	if (r)
+		return r;
 	return l.up ? 0 : link_set_up(n->links, l.index, e);
 }
 
@@ -230,6 +237,7 @@ int bridge_remove(struct net *n, struct err *e)
 		return r ? r : err_set(e, EBUSY, "link %s still has %u ports", n->bridge, p.count);
 	bridge_lost(n);
 	n->subnets_used = false;
+	subnet_reset(n);
 	names_end(n); /* it takes a while, as the bridge does */
 	r = nft_remove(n->nft, e);
 	if (!r && ours)

@@ -54,6 +54,11 @@ void leave_later(struct net *n)
 	timer_arm(&n->loop, &leave, 0);
 }
 
+void leave_at_once(struct net *n)
+{
+	n->loop.stop = true;
+}
+
 void server_gone(struct net *n)
 {
 	server_close(n);
@@ -69,6 +74,22 @@ static void on_listener(struct watch *w, uint32_t events UNUSED)
 
 /* --- start --- */
 
+static char **arguments; /* RUN … TABLE */
+
+bool setup_is(const char *lines)
+{
+	static const char *const names[] = { "PODFS_CNI_CONF", "PODFS_CNI_PATH" };
+	_cleanup_buf_ struct buf b = { 0 };
+	for (int i = 0; i < 6; i++)
+		buf_printf(&b, "%s\n", arguments[i]);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		buf_printf(&b, "%s\n", getenv(names[i]) ? getenv(names[i]) : "");
+	size_t n = strlen(lines);
+	if (n && lines[n - 1] == '\n')
+		n--;
+	return !buf_status(&b) && n == b.len - 1 && !memcmp(lines, b.data, n);
+}
+
 static bool is_word(const char *s, const char *also, size_t max)
 {
 	size_t n = strlen(s);
@@ -82,6 +103,7 @@ static bool is_word(const char *s, const char *also, size_t max)
 
 static int parse_args(struct net *n, char **arg, struct err *e)
 {
+	arguments = arg;
 	n->run = arg[0];
 	n->state = arg[1];
 	n->bridge = arg[2];

@@ -43,6 +43,10 @@ enum net_op {
 	N_CNI_DEL,      /* K_UID [fd: its namespace, for a podfs-net that did not make the attachment]: of the chain that was run (from its
 	                   cached result); the reply says how the first try went; tried again until it holds, an N_LEAK meanwhile */
 
+	N_SETUP,        /* K_TEXT: RUN STATE BRIDGE SUBNET4 SUBNET6 TABLE as above and the two of the environment (empty: not set), one a line,
+	                   as the server would start it now. -ESTALE: they are others than its own, and it ends, as after kill -9: the next
+	                   one finds all and takes it over */
+
 	/* events */
 	N_LEAK = 160,   /* K_UID? K_TEXT: could not be freed, is tried again */
 	N_FREED,        /* K_UID: what was told as a leak is gone */

@@ -52,6 +52,8 @@ struct net {
 	struct net_addr gateway[2]; /* host number 1 of each */
 	struct subnet_choice {      /* subnet.c */
 		bool automatic;
+		bool adopted;           /* of a bridge from before: not what was asked for */
+		struct net_addr wanted; /* as asked for; AF_UNSPEC also: automatic */
 		unsigned number;        /* of the choice after this one */
 		struct net_addr kept;   /* what STATE/net.ini has */
 	} choice[2];
@@ -92,6 +94,8 @@ void info_forget(struct net *n); /* it is another server */
 
 /* --- main.c --- */
 void server_gone(struct net *n); /* closes the connection; without pods the process ends, unless another server comes */
+bool setup_is(const char *lines); /* what this process was started with */
+void leave_at_once(struct net *n); /* all that is made stays */
 void leave_later(struct net *n); /* looks whether there is still a reason to stay */
 
 /* --- requests.c --- */

@@ -170,12 +170,25 @@ static void on_sync(struct net *n, const struct asker *who, struct wire_in *in)
 	server_reply(n, who, 0, NULL);
 }
 
+static void on_setup(struct net *n, const struct asker *who, struct wire_in *in)
+{
+	const char *lines = wire_get_str(in, K_TEXT);
+	struct err e = { 0 };
+	if (lines && setup_is(lines)) {
+		server_reply(n, who, 0, NULL);
+		return;
+	}
+	err_set(&e, ESTALE, "podfs-net was started with other settings");
+	server_reply(n, who, -ESTALE, &e);
+	leave_at_once(n);
+}
+
 static const struct {
 	uint16_t op;
 	void (*fn)(struct net *n, const struct asker *who, struct wire_in *in);
 } ops[] = {
 	{ N_ATTACH, on_attach }, { N_LEAVE, on_leave }, { N_DETACH, on_detach }, { N_PORTS, on_ports }, { N_RATE, on_rate }, { N_SYNC, on_sync },
-	{ N_CNI_ADD, cni_add }, { N_CNI_DEL, cni_del },
+	{ N_CNI_ADD, cni_add }, { N_CNI_DEL, cni_del }, { N_SETUP, on_setup },
 };
 
 void request_handle(struct net *n, struct wire_in *in)

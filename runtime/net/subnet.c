@@ -7,6 +7,7 @@
 #include "runtime/net/subnet.h"
 
 #include "runtime/net/bridge.h"
+#include "runtime/net/link_nl.h"
 #include "runtime/parse/parse.h"
 
 #include <errno.h>
@@ -72,10 +73,12 @@ int subnet_args(struct net *n, const char *text4, const char *text6, struct err 
 		int r = n->choice[i].automatic ? 0 : addr_subnet(text[i], family[i], &a, e);
 		if (r)
 			return r;
+		n->choice[i].wanted = a;
 		take(n, i, &a);
 	}
 	if (!forward_has_ipv6()) {
 		n->choice[1].automatic = false;
+		n->choice[1].wanted.family = AF_UNSPEC;
 		take(n, 1, &(struct net_addr){ .family = AF_UNSPEC });
 	}
 	bool any = false;
@@ -145,10 +148,61 @@ bool subnet_next(struct net *n, int i)
 	return true;
 }
 
+/* --- a bridge from before --- */
+
+struct search {
+	const struct net *n;
+	int i;
+	struct net_addr found;
+	bool mine;
+};
+
+static int look_at(void *arg, const struct net_addr *a)
+{
+	struct search *s = arg;
+	s->mine |= addr_same(a, &s->n->gateway[s->i]) && a->prefix == s->n->subnet[s->i].prefix;
+	s->found = *a;
+	return 0;
+}
+
+int subnet_adopt(struct net *n, struct err *e)
+{
+	static const sa_family_t family[2] = { AF_INET, AF_INET6 };
+	char there[NET_ADDR_TEXT], here[NET_ADDR_TEXT];
+	for (int i = 0; i < 2; i++) {
+		struct search s = { .n = n, .i = i };
+		int r = link_each_addr(n->links, family[i], n->bridge_index, look_at, &s, e);
+		if (r)
+			return r;
+		if (s.mine || !addr_is(&s.found) || s.found.prefix > 8 * addr_len(&s.found) - 2)
+			continue;
+		struct net_addr was = n->subnet[i], subnet = addr_network(&s.found);
+		take(n, i, &subnet);
+		n->choice[i].adopted = true;
+		server_event(n, N_EVENT, NULL, "the pods that are there have addresses of %s: %s comes when they have gone",
+			addr_text_prefix(&subnet, there), addr_is(&was) ? addr_text_prefix(&was, here) : "what the config says");
+	}
+	return 0;
+}
+
+void subnet_reset(struct net *n)
+{
+	for (int i = 0; i < 2; i++) {
+		struct subnet_choice *c = &n->choice[i];
+		if (c->adopted)
+			take(n, i, addr_is(&c->kept) && c->automatic ? &c->kept : &c->wanted);
+		c->adopted = false;
+		if (c->automatic && !addr_is(&n->subnet[i]))
+			n->subnets_loaded = false;
+	}
+}
+
+/* --- writing it --- */
+
 static bool is_kept(const struct net *n)
 {
 	for (int i = 0; i < 2; i++)
-		if (n->choice[i].automatic && (!addr_same(&n->choice[i].kept, &n->subnet[i]) ||
+		if (n->choice[i].automatic && !n->choice[i].adopted && (!addr_same(&n->choice[i].kept, &n->subnet[i]) ||
 					       n->choice[i].kept.prefix != n->subnet[i].prefix))
 			return false;
 	return true;
@@ -163,7 +217,7 @@ int subnet_keep(struct net *n, struct err *e)
 	buf_puts(&b, "; chosen by podfs-net, since the config says auto: the pods' addresses depend on it\n[net]\n");
 	for (int i = 0; i < 2; i++) {
 		struct subnet_choice *c = &n->choice[i];
-		if (c->automatic)
+		if (c->automatic && !c->adopted)
 			c->kept = n->subnet[i];
 		if (addr_is(&c->kept))
 			buf_printf(&b, "%s = %s\n", keys[i], addr_text_prefix(&c->kept, text));

@@ -14,6 +14,10 @@ int subnet_args(struct net *n, const char *text4, const char *text6, struct err 
 int subnet_load(struct net *n, struct err *e);
 /* The next choice instead of n->subnet[i]. False: it is not `auto`, or all were tried. */
 bool subnet_next(struct net *n, int i);
+/* The bridge is there from before: pods have addresses of what it has, so that is what the subnets are until it goes, whatever the
+ * config has come to say. */
+int subnet_adopt(struct net *n, struct err *e);
+void subnet_reset(struct net *n); /* it has gone */
 /* Writes STATE/net.ini if it does not say this yet. */
 int subnet_keep(struct net *n, struct err *e);
 

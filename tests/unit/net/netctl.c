@@ -4,6 +4,7 @@
  *   netctl RUN                                              connects, does what stdin says, line by line:
  *
  *     attach UID POD HOST [in=BITS] [out=BITS] [port=LINE]… [ns=FILE] [keep=FILE]   FILE: of a network namespace; keep binds it there
+ *     setup WORD…           N_SETUP, each a line; -: an empty one
  *     info                  prints N_INFO as it was told last
  *     leave UID | detach UID | ports UID [LINE]… | rate UID IN OUT | sync [UID]…
  *     raw OP [KEY=TEXT]… [ns=FILE] [keep=FILE]   any message, keys as numbers       junk TEXT   bytes that are no message
@@ -221,6 +222,17 @@ static void raw(char **w, int n)
 	close_fd(&ns);
 }
 
+static void setup(char **w, int n)
+{
+	struct wire_out o = { 0 };
+	_cleanup_buf_ struct buf lines = { 0 };
+	for (int i = 1; i < n; i++)
+		buf_printf(&lines, "%s\n", strcmp(w[i], "-") ? w[i] : "");
+	begin(&o, N_SETUP);
+	wire_str(&o, K_TEXT, buf_str(&lines));
+	call(&o, NULL);
+}
+
 static void wait_event(int ms)
 {
 	struct wire_in in;
@@ -341,6 +353,8 @@ static void command(char *line)
 		raw(w, n);
 	else if (!strcmp(w[0], "junk") && n == 2)
 		send(sock, w[1], strlen(w[1]), MSG_NOSIGNAL);
+	else if (!strcmp(w[0], "setup"))
+		setup(w, n);
 	else if (!strcmp(w[0], "info"))
 		printf("%sok\n", info);
 	else if (!strcmp(w[0], "event") && n == 2)

@@ -42,6 +42,28 @@ fd12:3456::7 web" ]
 	inside p2 ping -qc 1 -W 5 $GW4
 }
 
+@test "setup: a server with other settings makes it end, and the next one takes all over" {
+	unset PODFS_CNI_CONF
+	export PODFS_CNI_PATH=/usr/lib/cni
+	start_net
+	attach 1 p1 port=8080:7000
+	serve p1 7000
+	run -0 ask "setup $T/run $T/state $BR $NET4 $NET6 $TABLE - /usr/lib/cni"
+	[ "$output" = ok ]
+	for other in "$T/run2 $T/state $BR $NET4 $NET6 $TABLE - /usr/lib/cni" "$T/run $T/state $BR $NET4 none $TABLE - /usr/lib/cni" \
+		"$T/run $T/state $BR $NET4 $NET6 $TABLE /x /usr/lib/cni" "$T/run $T/state $BR $NET4 $NET6 $TABLE - -" "$T/run" -; do
+		run ask "setup $other"
+		[ "$output" = "error ESTALE podfs-net was started with other settings" ]
+		within 5 not net_runs
+		[ ! -e "$T/run/net.sock" ]
+		inside p1 ping -qc 1 -W 5 $GW4
+		[ "$(seen world tcp 192.0.2.1 8080)" = 192.0.2.2 ]
+		start_net
+		ask "$(reattach_line 1 p1 port=8080:7000)" "sync $(uid 1)"
+	done
+	[ "$(seen host tcp 127.0.0.1 8080)" = $GW4 ]
+}
+
 @test "the end: at once with the last pod and the server, whatever is still to be removed" {
 	start_net
 	pods 1 2 3

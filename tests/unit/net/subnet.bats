@@ -87,6 +87,34 @@ table $TABLE" ]
 	[ -n "$(kept subnet6)" ]
 }
 
+@test "other subnets in the config: the pods that are there keep theirs, and so do new ones until these have gone" {
+	start_net $BR 10.213.0.0/20 fd12:3456::/64
+	attach 1 p1
+	for nets in "10.214.0.0/24 fd12:9::/64" "auto auto" "none fd12:9::/64"; do
+		kill -9 "$(net_pid)"
+		within 5 not net_runs
+		rm "$T/run/net.sock"
+		# shellcheck disable=SC2086 # two words
+		start_net $BR $nets
+		hold
+		run say "$(reattach_line 1 p1)"
+		[[ $output == *"event event - the pods that are there have addresses of 10.213.0.0/20: "*" comes when they have gone"* ]]
+		[[ ${lines[-1]} == "ok 10.213.0.5/20 fd12:3456::5/64 "* ]]
+		say "$(attach_line 2 p2)" | grep -q "^ok 10.213.0.6/20 fd12:3456::6/64 "
+		inside p2 ping -qc 1 -W 5 10.213.0.5
+		inside p2 ping -qc 1 -W 5 192.0.2.2
+		[ "$(inside p1 ip -o addr show dev eth0 scope global | wc -l)" -eq 2 ]
+		say "detach $(uid 2)"
+		drop_ns p2
+		unhold
+	done
+	hold
+	say "detach $(uid 1)"
+	drop_ns p1
+	within 5 not host ip link show $BR
+	say "$(attach_line 1 p1)" | grep -q "^ok fd12:9::5/64 "
+}
+
 @test "auto: nothing is left to choose" {
 	host ip route add 10.208.0.0/12 via 192.0.2.2
 	start_auto
@@ -144,6 +172,21 @@ one() {
 		within 10 not host ip link show pfb0
 		within 10 not host ip link show pfb388
 	done
+}
+
+@test "routes that lead nowhere: one within the subnet is in the way, a wider one is not" {
+	host ip route add blackhole 10.0.0.0/8
+	host ip -6 route add unreachable fc00::/7
+	start_net
+	hold
+	for kind in unreachable blackhole prohibit; do
+		host ip route add $kind 10.213.7.128/25
+		run say "$(attach_line 1 p1)"
+		[[ $output == *"error EADDRNOTAVAIL subnet $NET4 of the pods overlaps with 10.213.7.128/25, which this host makes unreachable;"* ]]
+		host ip route del 10.213.7.128/25
+	done
+	say "$(attach_line 1 p1)" | grep -q '^ok'
+	inside p1 ping -qc 1 -W 5 $GW6
 }
 
 @test "what is no subnet is refused at the start" {
