@@ -145,7 +145,7 @@ struct pod {
 	struct policy policy;
 	struct link link;
 	struct watch listener;
-	struct child reaper, recorder;
+	struct child reaper;
 	int reaper_sock;      /* its report is still to come; -1: it stands, or there is none */
 	struct timer idle;    /* gives back memory that only a busy moment needed */
 	struct container *containers;
@@ -184,8 +184,11 @@ _Noreturn void memory_wait_forever(void);
 void request_handle(struct pod *p, struct wire_in *in);
 
 /* --- sandbox.c --- */
+/* What needs no word from the server: while it still waits for the pod's network. */
+int sandbox_begin(struct pod *p, struct err *e);
 int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e);
 void sandbox_made(struct pod *p, const struct wire_in *in); /* what nobody needs to wait for */
+void sandbox_unmake(struct pod *p); /* one that never stood */
 int sandbox_hostname(struct pod *p, const struct wire_in *in, struct err *e);
 
 /* --- etc.c --- */

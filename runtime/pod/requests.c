@@ -39,17 +39,13 @@ static void tell_ready(struct pod *p)
 	link_send(p, &o);
 }
 
-/* A sandbox that could not be made is nobody's: the server removes what is on disk. */
 static int do_sandbox(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
 {
 	if (p->standing)
 		return err_set(e, EALREADY, "pod %s: the sandbox stands", p->name);
 	int r = sandbox_make(p, in, e);
-	if (r) {
-		link_reply(p, a, r, e);
-		p->loop.stop = true;
-		return LATER;
-	}
+	if (r)
+		return r;
 	tell_ready(p);
 	link_reply(p, a, 0, NULL);
 	sandbox_made(p, in);
@@ -371,12 +367,11 @@ static const struct row *find_row(const struct pod *p, const struct wire_in *in,
 	return NULL;
 }
 
-/* The sandbox writes its own, beside other work. */
 static int take_record(struct pod *p, const struct wire_in *in, struct asker *a, struct err *e)
 {
 	size_t len;
 	const char *text = wire_find(in, K_RECORD, &len);
-	if (!text || in->head.op == W_SANDBOX)
+	if (!text)
 		return 0;
 	int r = record_put(p->dir_fd, text, len, e);
 	if (!r)
@@ -394,4 +389,7 @@ void request_handle(struct pod *p, struct wire_in *in)
 		r = row->fn(p, in, &a, &e);
 	if (r != LATER)
 		link_reply(p, &a, r, &e);
+	/* A sandbox that could not be made is nobody's: the server removes what is on disk. */
+	if (in->head.op == W_SANDBOX && !p->standing && !p->leaving)
+		p->loop.stop = true;
 }

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -76,7 +75,6 @@ static int open_folder(struct pod *p, struct err *e)
 {
 	if (mkdirat(p->pods_fd, p->uid, 0700) && errno != EEXIST)
 		return err_sys(e, errno, "pods/%s", p->uid);
-	close_fd(&p->dir_fd);
 	p->dir_fd = openat(p->pods_fd, p->uid, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return p->dir_fd < 0 ? err_sys(e, errno, "pods/%s", p->uid) : 0;
 }
@@ -130,95 +128,29 @@ static int take_settings(struct pod *p, const struct wire_in *in, struct err *e)
 	return take_hostname(p, wire_get_str(in, K_HOSTNAME), e);
 }
 
-/* The listener comes first: a socket keeps the network namespace that it was made in, and the pod may leave this one. */
-static int make_namespaces(struct pod *p, int net, struct err *e)
+int sandbox_begin(struct pod *p, struct err *e)
 {
-	int r = link_listen(p, e);
-	if (r)
-		return r;
 	if (unshare(CLONE_NEWIPC | CLONE_NEWUTS))
 		return err_sys(e, errno, "namespaces");
-	r = netns_enter(net, e);
-	return r ? r : set_hostname(p, e);
-}
-
-/* The disk (a journal commit) and the kernel (a network namespace) take about as long, and neither needs the other: the
- * pod's folder and record are a child's work meanwhile. Its report is awaited, not its end. */
-struct recording {
-	struct pod *pod;
-	const char *text;
-	size_t len;
-	int sock, report;
-};
-
-static int put(struct recording *rec, struct err *e)
-{
-	int r = open_folder(rec->pod, e);
-	return r || !rec->text ? r : record_put(rec->pod->dir_fd, rec->text, rec->len, e);
-}
-
-static void write_record(void *arg)
-{
-	struct recording *rec = arg;
-	struct err e = { 0 };
-	int r = put(rec, &e);
-	report_send(rec->report, r, 0, &e, -1);
-}
-
-static void on_written(struct child *c UNUSED, int code UNUSED, int sig UNUSED)
-{
-}
-
-static void record_begin(struct pod *p, struct recording *rec)
-{
-	int sv[2];
-	rec->sock = -1;
-	if (wire_socketpair(sv))
-		return;
-	rec->sock = sv[0];
-	rec->report = sv[1];
-	if (child_clone(p, &p->recorder, 0, -1, -1, write_record, rec)) {
-		close_fd(&rec->sock);
-	} else {
-		p->recorder.exited = on_written;
-		child_watch(p, &p->recorder);
-	}
-	close_fd(&rec->report);
-}
-
-static int record_end(struct recording *rec, struct err *e)
-{
-	struct report rep;
-	struct pollfd in = { .fd = rec->sock, .events = POLLIN };
-	if (rec->sock < 0)
-		return put(rec, e);
-	while (poll(&in, 1, -1) < 0 && errno == EINTR)
-		;
-	int got = report_read(rec->sock, &rep);
-	close_fd(&rec->sock);
-	if (got <= 0)
-		return err_set(e, EIO, "record: the process that wrote it ended");
-	return rep.err.code ? err_set(e, rep.err.code, "%s", rep.err.text) : open_folder(rec->pod, e);
+	lower_oom_score(p);
+	return open_folder(p, e);
 }
 
 int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e)
 {
-	struct recording rec = { .pod = p };
-	struct err of_record = { 0 };
 	int r = take_settings(p, in, e);
-	if (r)
-		return r;
-	rec.text = wire_find(in, K_RECORD, &rec.len);
-	record_begin(p, &rec);
-	r = make_namespaces(p, in->fds[0], e);
-	lower_oom_score(p);
-	int recorded = record_end(&rec, &of_record);
-	if (!recorded && rec.text)
-		record_settle(p->dir_fd, !r);
-	if (!r && recorded)
-		r = err_set(e, -recorded, "%s", of_record.text);
+	if (!r)
+		r = set_hostname(p, e);
+	if (!r)
+		r = netns_enter(in->fds[0], e);
 	p->standing = !r;
 	return r;
+}
+
+/* With a record in it it is a pod's that was lost, and may be made anew. */
+void sandbox_unmake(struct pod *p)
+{
+	unlinkat(p->pods_fd, p->uid, AT_REMOVEDIR);
 }
 
 /* What our starter ignored our children would ignore. */

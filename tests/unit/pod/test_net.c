@@ -161,10 +161,13 @@ static void test_own_has_lo_up(void **state)
 static void refuse_sandbox(int fd)
 {
 	struct rig r;
+	char path[RIG_PATH];
 	rig_open(&r, false);
 	assert_int_equal(rig_sandbox_in(&r, fd), -EINVAL);
 	assert_non_null(strstr(r.error, "network namespace"));
 	assert_true(wait_dead(r.pid));
+	rig_pod_path(&r, path, "");
+	assert_int_not_equal(access(path, F_OK), 0);
 	close_fd(&r.sock);
 	free(r.mem);
 	remove_tree_at(AT_FDCWD, r.base);

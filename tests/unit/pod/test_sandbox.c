@@ -138,6 +138,26 @@ static void test_refusals(void **state)
 	rig_close(&r);
 }
 
+/* A record that can't be written: no sandbox, and podfs-pod ends. */
+static void test_no_record(void **state)
+{
+	struct rig r;
+	char path[RIG_PATH];
+	rig_open(&r, false);
+	rig_path(&r, path, sizeof path, "state/pods");
+	mkdir(path, 0700);
+	rig_pod_path(&r, path, "");
+	mkdir(path, 0700);
+	rig_pod_path(&r, path, ".pod.ini");
+	assert_false(mkdir(path, 0700));
+	assert_int_equal(rig_sandbox(&r), -EISDIR);
+	assert_non_null(strstr(r.error, "pod.ini"));
+	assert_true(wait_dead(r.pid));
+	close_fd(&r.sock);
+	free(r.mem);
+	remove_tree_at(AT_FDCWD, r.base);
+}
+
 /* A server that dies before it has asked for anything leaves nothing. */
 static void test_orphan(void **state)
 {
@@ -147,6 +167,8 @@ static void test_orphan(void **state)
 	close_fd(&r.sock);
 	assert_int_equal(waitpid(r.pid, NULL, 0), r.pid);
 	snprintf(path, sizeof path, "%s/run/%s.sock", r.base, r.uid);
+	assert_int_not_equal(access(path, F_OK), 0);
+	rig_pod_path(&r, path, "");
 	assert_int_not_equal(access(path, F_OK), 0);
 	free(r.mem);
 	remove_tree_at(AT_FDCWD, r.base);
@@ -240,7 +262,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stands), cmocka_unit_test(test_only_its_descriptors), cmocka_unit_test(test_record),
-		cmocka_unit_test(test_refusals), cmocka_unit_test(test_orphan), cmocka_unit_test(test_reconnect),
+		cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_record), cmocka_unit_test(test_orphan), cmocka_unit_test(test_reconnect),
 		cmocka_unit_test(test_newest_server_wins), cmocka_unit_test(test_remove_mode),
 		cmocka_unit_test(test_lost_and_made_anew), cmocka_unit_test(test_shared_between_containers),
 	};
