@@ -314,7 +314,7 @@ void net_settle(struct pod *p, bool bare, const char *why)
 {
 	struct pod_net *n = &p->net;
 	n->bare = bare;
-	n->up = !bare;
+	n->up = !bare && (p->spec->net.mode != NET_CNI || n->netns >= 0);
 	n->error = 0;
 	snprintf(n->why, sizeof n->why, "%s", why);
 	if (p->spec->net.mode == NET_HOST)

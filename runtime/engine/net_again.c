@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#define AGAIN_S 120 /* all pods at once */
 #define SYNC_MS 3000 /* for a podfs-pod that does not answer, the others' leftovers wait no longer */
 
 /* A question for a pod, which it may outlive. */
@@ -40,7 +41,7 @@ static void put_uids(const struct pod *list, struct wire_out *o)
 
 static void on_synced(void *arg, int result, struct wire_in *in UNUSED, const struct err *e)
 {
-	if (result < 0)
+	if (result < 0 && result != -ENODEV)
 		engine_event(arg, NULL, NULL, "network: leftovers were not removed: %s", e->text);
 }
 
@@ -54,7 +55,7 @@ static void send_sync(struct engine *en)
 		net_str(&o, K_UID, en->pods[i]->spec->uid);
 	put_uids(en->leaving, &o);
 	put_uids(en->priv->creating, &o);
-	net_ask(en, &o, NET_ANSWER_S, on_synced, en);
+	net_ask_this(en, &o, AGAIN_S, on_synced, en);
 }
 
 static void sync_if_all_told(struct engine *en)
@@ -166,7 +167,8 @@ static void on_told(void *arg, int result, struct wire_in *in, const struct err 
 	struct pod *p = asked_pod(arg);
 	struct net_got got = NET_GOT_NONE;
 	struct err mine = *e;
-	if (!p || p->leaving || p->net.netns < 0)
+	bool died = !in && result == -ENODEV; /* the next one is told again */
+	if (!p || p->leaving || p->net.netns < 0 || died)
 		return;
 	if (result >= 0 && net_read_reply(&p->spec->net, in, &got))
 		result = err_set(&mine, ENOMEM, "out of memory");
@@ -188,7 +190,7 @@ static void tell(struct pod *p)
 	net_put_choice(&p->spec->net, p->spec->host, &o);
 	net_put_pod(p, &o);
 	wire_fd(&o, p->net.netns);
-	if (net_ask(p->engine, &o, net_patience(&p->spec->net), on_told, q))
+	if (net_ask_this(p->engine, &o, AGAIN_S, on_told, q))
 		free(q);
 }
 

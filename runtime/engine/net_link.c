@@ -16,7 +16,7 @@ struct question {
 	struct net_link *link;
 	struct timer timer;      /* its time is up */
 	struct wire_out out;     /* kept for the next podfs-net; the descriptors are its own */
-	unsigned sends;
+	unsigned sends, sends_max;
 	bool over;               /* fn was told that its time is up: nobody waits for the reply */
 	int unsent;              /* -errno: it could not be sent, which is told by the timer */
 	reply_fn *fn;
@@ -28,6 +28,8 @@ struct net_link {
 	struct peer peer;
 	struct question *waiting, **waiting_tail;
 	struct timer connect;
+	bool ready;              /* it is connected, and runs with our settings */
+	bool stale;              /* it has others, and ends */
 	unsigned failures;       /* in a row */
 	uint64_t since_ns;       /* CLOCK_MONOTONIC: of this connection */
 	struct watch says;       /* stderr of the podfs-net that we started */
@@ -84,9 +86,9 @@ static void on_answer(void *arg, int result, struct wire_in *in, const struct er
 {
 	struct question *q = arg;
 	struct net_link *l = q->link;
-	if (in || q->over || l->en->priv->closing) {
+	if (in || q->over || q->sends_max == 1 || l->en->priv->closing) {
 		answer(q, result, in, e);
-	} else if (q->sends < SENDS_MAX) {
+	} else if (q->sends < q->sends_max) {
 		put_waiting(l, q);
 	} else {
 		struct err mine;
@@ -154,20 +156,31 @@ static struct question *question_new(struct net_link *l, struct wire_out *o, rep
 	return q;
 }
 
-int net_ask(struct engine *en, struct wire_out *o, unsigned within_s, reply_fn *fn, void *arg)
+static int ask(struct engine *en, struct wire_out *o, unsigned sends_max, unsigned within_s, reply_fn *fn, void *arg)
 {
 	struct net_link *l = en->priv->net;
 	struct question *q = question_new(l, o, fn, arg);
 	if (!q)
 		return -ENOMEM;
+	q->sends_max = sends_max;
 	timer_arm(en->loop, &q->timer, within_s * 1000u);
-	if (peer_connected(&l->peer) && !l->waiting) {
+	if (l->ready && !l->waiting) {
 		send_question(l, q);
 		return 0;
 	}
 	put_waiting(l, q);
 	net_link_want(en);
 	return 0;
+}
+
+int net_ask(struct engine *en, struct wire_out *o, unsigned within_s, reply_fn *fn, void *arg)
+{
+	return ask(en, o, SENDS_MAX, within_s, fn, arg);
+}
+
+int net_ask_this(struct engine *en, struct wire_out *o, unsigned within_s, reply_fn *fn, void *arg)
+{
+	return ask(en, o, 1, within_s, fn, arg);
 }
 
 /* --- starting one --- */
@@ -203,17 +216,32 @@ static void listen_to(struct net_link *l, int fd)
 		close_fd(&l->says.fd);
 }
 
+enum { NARGS = 6, NALSO = 2 };
+
+/* What a podfs-net is told at its start. */
+struct setup {
+	const char *args[NARGS];
+	char table[80], also[NALSO][4200];
+};
+
+static void fill_setup(const struct config *cfg, struct setup *s)
+{
+	instance_name(cfg, "podfs", '_', s->table, sizeof s->table);
+	const char *const args[NARGS] = { cfg->run, cfg->state, cfg->bridge, cfg->subnet4, cfg->subnet6, s->table };
+	memcpy(s->args, args, sizeof args);
+	snprintf(s->also[0], sizeof s->also[0], "PODFS_CNI_CONF=%s", cfg->cni_conf);
+	snprintf(s->also[1], sizeof s->also[1], "PODFS_CNI_PATH=%s", cfg->cni_bin);
+}
+
 static pid_t spawn(struct net_link *l, int listener, int says)
 {
-	const struct config *cfg = l->en->cfg;
-	char table[80], conf[4200], path[4200];
-	instance_name(cfg, "podfs", '_', table, sizeof table);
-	snprintf(conf, sizeof conf, "PODFS_CNI_CONF=%s", cfg->cni_conf);
-	snprintf(path, sizeof path, "PODFS_CNI_PATH=%s", cfg->cni_bin);
-	char *const also[] = { conf, path, NULL };
-	char *const argv[] = {
-		(char *)"podfs-net", cfg->run, cfg->state, cfg->bridge, cfg->subnet4, cfg->subnet6, table, (char *)"3", NULL,
-	};
+	struct setup s;
+	char *argv[NARGS + 3] = { (char *)"podfs-net" };
+	fill_setup(l->en->cfg, &s);
+	for (int i = 0; i < NARGS; i++)
+		argv[i + 1] = (char *)(uintptr_t)s.args[i];
+	argv[NARGS + 1] = (char *)"3";
+	char *const also[] = { s.also[0], s.also[1], NULL };
 	struct spawn how = {
 		.program = "podfs-net", .argv = argv, .fds = { -1, -1, says, listener }, .nfds = 4, .also = also,
 	};
@@ -248,39 +276,91 @@ static void try_later(struct net_link *l)
 }
 
 /* EAGAIN: somebody listens who takes no connections. */
-static int find(struct net_link *l, struct err *e)
+static int find(struct net_link *l, bool *ours, struct err *e)
 {
 	int fd = wire_connect(l->en->run_fd, SOCKET);
-	if (fd == -ENOENT || fd == -ECONNREFUSED)
+	*ours = fd == -ENOENT || fd == -ECONNREFUSED;
+	if (*ours)
 		return start(l, e);
 	return fd < 0 ? err_sys(e, -fd, "podfs-net") : fd;
 }
 
-static void on_connect(struct timer *t)
+static void is_ready(struct net_link *l)
 {
-	struct net_link *l = container_of(t, struct net_link, connect);
-	struct err e = { 0 };
-	if (peer_connected(&l->peer))
-		return;
-	int fd = find(l, &e);
-	int r = fd < 0 ? fd : peer_attach(&l->peer, fd);
-	if (r) {
-		if (fd >= 0)
-			err_sys(&e, -r, "podfs-net");
-		l->failures++;
-		if (r != -EAGAIN)
-			fail_all(l, &e);
-		try_later(l);
-		return;
-	}
-	l->since_ns = now_mono_ns();
 	struct question *all = take_waiting(l);
+	l->ready = true;
 	net_connected(l->en);
 	while (all) {
 		struct question *q = all;
 		all = q->next;
 		send_question(l, q);
 	}
+}
+
+static void on_setup(void *arg, int result, struct wire_in *in, const struct err *e UNUSED)
+{
+	struct net_link *l = arg;
+	l->stale = result == -ESTALE;
+	if (in && !l->stale)
+		is_ready(l);
+}
+
+/* One that another server has started, with its settings. */
+static int compare_setup(struct net_link *l)
+{
+	struct setup s;
+	struct wire_out o = { 0 };
+	_cleanup_buf_ struct buf lines = { 0 };
+	fill_setup(l->en->cfg, &s);
+	for (int i = 0; i < NARGS; i++)
+		buf_printf(&lines, "%s\n", s.args[i]);
+	for (int i = 0; i < NALSO; i++)
+		buf_printf(&lines, "%s\n", strchr(s.also[i], '=') + 1);
+	net_begin(&o, N_SETUP);
+	wire_str(&o, K_TEXT, buf_str(&lines));
+	int r = peer_request(&l->peer, &o, on_setup, l);
+	wire_free(&o);
+	return r;
+}
+
+static int use(struct net_link *l, int fd, bool ours, struct err *e)
+{
+	int r = peer_attach(&l->peer, fd);
+	if (r)
+		return err_sys(e, -r, "podfs-net");
+	l->since_ns = now_mono_ns();
+	l->stale = false;
+	if (ours)
+		is_ready(l);
+	else if (compare_setup(l)) /* which fails when it has just ended */
+		l->ready = false;
+	return 0;
+}
+
+static void on_connect(struct timer *t)
+{
+	struct net_link *l = container_of(t, struct net_link, connect);
+	struct err e = { 0 };
+	bool ours;
+	if (peer_connected(&l->peer))
+		return;
+	int r = find(l, &ours, &e);
+	if (r >= 0)
+		r = use(l, r, ours, &e);
+	if (r >= 0)
+		return;
+	l->failures++;
+	if (r != -EAGAIN)
+		fail_all(l, &e);
+	try_later(l);
+}
+
+static void tell_end(struct net_link *l)
+{
+	if (l->stale)
+		engine_event(l->en, NULL, NULL, "podfs-net is started anew: its settings have changed");
+	else
+		engine_event(l->en, NULL, NULL, "podfs-net ended unexpectedly%s%s", *l->last ? ": " : "", l->last);
 }
 
 static void on_closed(struct peer *p)
@@ -290,7 +370,8 @@ static void on_closed(struct peer *p)
 	err_set(&e, ENODEV, "podfs-net has ended");
 	if (l->says.fd >= 0)
 		on_says(&l->says, EPOLLIN);
-	engine_event(l->en, NULL, NULL, "podfs-net ended unexpectedly%s%s", *l->last ? ": " : "", l->last);
+	tell_end(l);
+	l->ready = false;
 	peer_drop(p, &e);
 	if (now_mono_ns() - l->since_ns > STEADY_NS)
 		l->failures = 0;
@@ -314,7 +395,7 @@ void net_link_want(struct engine *en)
 
 bool net_link_up(const struct engine *en)
 {
-	return peer_connected(&en->priv->net->peer);
+	return en->priv->net->ready;
 }
 
 int net_link_open(struct engine *en)

@@ -20,6 +20,8 @@ bool net_link_up(const struct engine *en);
  * returned: with the reply; or with in NULL and words, when no podfs-net can be had, two have died over it, or within_s seconds have passed.
  * fn NULL: nobody waits for it. -ENOMEM: fn is not called. */
 int net_ask(struct engine *en, struct wire_out *o, unsigned within_s, reply_fn *fn, void *arg);
+/* The same of this podfs-net only: -ENODEV and in NULL when it dies over it, the next one is told by net_connected. */
+int net_ask_this(struct engine *en, struct wire_out *o, unsigned within_s, reply_fn *fn, void *arg);
 
 /* wire.h's functions take its own keys. */
 static inline void net_begin(struct wire_out *o, enum net_op op) { wire_begin(o, (enum wire_op)op, 0); }
