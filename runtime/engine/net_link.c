@@ -62,7 +62,7 @@ static struct question *take_waiting(struct net_link *l)
 
 static void answer(struct question *q, int result, struct wire_in *in, const struct err *e)
 {
-	if (q->fn && !q->over && !q->link->en->priv->closing)
+	if (q->fn && !q->over)
 		q->fn(q->arg, result, in, e);
 	question_free(q);
 }

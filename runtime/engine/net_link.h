@@ -12,7 +12,7 @@
 #define NET_ANSWER_S 5 /* of what takes podfs-net milliseconds */
 
 int net_link_open(struct engine *en); /* 0 or -ENOMEM: nothing is connected yet */
-void net_link_close(struct engine *en); /* nobody is answered any more */
+void net_link_close(struct engine *en); /* who asked is told ENODEV */
 /* Connects soon, if it is not. */
 void net_link_want(struct engine *en);
 bool net_link_up(const struct engine *en);

@@ -241,8 +241,10 @@ void rig_free(struct pod *p)
 	struct far *f = far_of(p);
 	close_fd(&f->sock);
 	f->pod = NULL;
-	for (i = 0; i < p->ncontainers; i++)
+	for (i = 0; i < p->ncontainers; i++) {
+		free(p->containers[i]->refusal);
 		free(p->containers[i]);
+	}
 	free(p->containers);
 	pod_spec_free(p->spec);
 	free(p);
