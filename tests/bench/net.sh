@@ -36,7 +36,8 @@ up_raw() {
 up_net_podfs() {
 	mkdir -p "$NP"
 	printf '[node]\nnetwork = bridge\n' >"$S/podfs-net.conf"
-	mountpoint -q "$NP" || "$build/tools/podfs" -o "state=$S/podfs-net,run=$R/podfs-net,config=$S/podfs-net.conf" "$NP"
+	mountpoint -q "$NP" || "$build/tools/podfs" -o "state=$S/podfs-net,run=$R/podfs-net,config=$S/podfs-net.conf" "$NP" || return 1
+	[ -e "$NP/stays" ] || mkdir "$NP/stays" # the bridge goes with the last pod, and the others' take longer than that
 }
 # ctr looks for both in fixed places, which the machine may not have: these are seen in the place only.
 up_cni() {
@@ -99,7 +100,7 @@ lines_net() {
 		"$CTR task rm -f b@U; $CTR container rm b@U; rm -rf $R/cni" # it never tells the plugin
 }
 
-crowd_up() { for ((i = 1; i < CROWD; i++)); do mkdir "$NP/crowd$i" || return 1; done; }
+crowd_up() { for ((i = 2; i < CROWD; i++)); do mkdir "$NP/crowd$i" || return 1; done; }
 crowd_down() {
 	rmdir "$NP"/crowd* 2>/dev/null
 	until_works none_leaves
@@ -137,7 +138,7 @@ speed_pairs() {
 	for i in 1 2; do "$S/raw-up" s$i 10$i; done
 	echo "floor: ip netns, veth, IPv4|/run/netns/s1|/run/netns/s2|10.99.0.101"
 	if has podman; then
-		for i in 1 2; do $PODMAN run -d --network bench:ip=$PODMAN_NET.10$i --name s$i $IMAGE /bin/pause >/dev/null; done
+		for i in 1 2; do $PODMAN run -d --network bench:ip=$PODMAN_NET.10$i --name s$i $IMAGE /bin/pause >/dev/null 2>&1; done
 		echo "podman, IPv4|/proc/$($PODMAN inspect -f '{{.State.Pid}}' s1)/ns/net|/proc/$($PODMAN inspect -f '{{.State.Pid}}' s2)/ns/net|$PODMAN_NET.101"
 	fi
 }
