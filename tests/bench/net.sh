@@ -109,8 +109,13 @@ crowd_down() {
 # The medians of this run by test and name.
 median_of() { awk -F '\t' -v t="$1" -v n="$2" '$1 == t && $2 == n { m = $3 } END { print m }' "$results"; }
 
+compare() { # NAME WHAT
+	awk -v one="$(median_of net "$1")" -v many="$(median_of "net-$CROWD" "$1")" -v what="$2" \
+		'BEGIN { if (one && many) printf "   %s takes %.2f times as long as beside few\n", what, many / one }' | tee -a "$S/results.txt"
+}
+
 test_net() {
-	local t first="podfs: mkdir to first answers"
+	local t first="podfs: mkdir to first answers" floor="floor: ip netns, veth, to first answers"
 	net_up
 	lines_net | timed net "$ROUNDS" -g "$NET_QUIET"
 	has podfs || return 0
@@ -119,8 +124,8 @@ test_net() {
 	echo "   $(find "$NP" -maxdepth 1 -name 'crowd*' | wc -l) more pods made in $(((${EPOCHREALTIME/./} - t) / 1000)) ms"
 	{ lines_net_podfs; lines_net_raw; } | timed "net-$CROWD" "$ROUNDS" -g "$NET_QUIET"
 	crowd_down
-	awk -v one="$(median_of net "$first")" -v many="$(median_of "net-$CROWD" "$first")" -v n="$CROWD" \
-		'BEGIN { if (one && many) printf "   pod %d takes %.2f times as long as pod 1\n", n, many / one }' | tee -a "$S/results.txt"
+	compare "$first" "pod $CROWD"
+	compare "$floor" "the floor beside them"
 }
 
 # --- TCP from pod to pod ---
