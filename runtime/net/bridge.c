@@ -164,21 +164,7 @@ static int ensure(struct net *n, struct err *e)
 	int r = subnet_load(n, e);
 	if (!r && !n->bridge_whole)
 		r = raise_bridge(n, e);
-	if (!r)
-		r = subnet_keep(n, e);
-	if (!r && !n->bridge_whole)
-		names_choose_port(n);
-	struct nft_net net = { .bridge = n->bridge, .subnet = n->subnet, .gateway = n->gateway, .dns_port = n->dns_port };
-	return r ? r : nft_ensure(n->nft, &net, e);
-}
-
-static void tell_missing(struct net *n)
-{
-	static bool told;
-	if (nft_missing(n->nft) && !told)
-		server_event(n, N_EVENT, NULL, "this kernel has no nftables, or lacks a part of it: pods reach each other and this host, "
-			"but nothing beyond, and their ports cannot be published");
-	told = nft_missing(n->nft);
+	return r ? r : subnet_keep(n, e);
 }
 
 int bridge_ensure(struct net *n, struct err *e)
@@ -191,11 +177,11 @@ int bridge_ensure(struct net *n, struct err *e)
 			*e = local;
 		return r;
 	}
+	table_later(n);
 	if (n->bridge_whole)
 		return 0;
 	n->bridge_whole = n->subnets_used = true;
 	names_start_later(n);
-	tell_missing(n);
 	foreign_look_later(n);
 	watch_pass(n);
 	info_tell(n);

@@ -173,21 +173,24 @@ static int start(struct net *n, const char *program)
 	return -errno;
 }
 
-/* Where the table has to bring questions now. */
+/* To another port: the table has to bring questions there. */
 static void move(struct net *n)
 {
-	names_choose_port(n);
+	struct err e = { 0 };
 	nft_lost(n->nft);
-	bridge_ensure(n, NULL);
-	watch_pass(n);
+	if (table_ensure(n, &e))
+		server_event(n, N_EVENT, NULL, "pods do not find each other by name: %s", e.text);
 }
 
-static void on_start(struct timer *t UNUSED)
+static void on_start(struct timer *t)
 {
 	struct net *n = &net_self;
 	const char *program = find_program();
+	if (dns.pid || !nft_ready(n->nft)) /* the table first: it starts us */
+		return;
 	if (dns.deaf)
 		move(n);
+	timer_stop(&n->loop, t);
 	if (!program && !dns.told_missing)
 		server_event(n, N_EVENT, NULL, "dnsmasq is not installed (package dnsmasq-base): pods do not find each other by name");
 	dns.told_missing = !program;

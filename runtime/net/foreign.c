@@ -13,6 +13,8 @@
 #include <linux/netfilter_ipv4/ip_tables.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
+#define LOOK_MS 50 /* some pods may be waiting */
+
 static struct timer look;
 
 /* --- nftables --- */
@@ -154,5 +156,5 @@ static void on_look(struct timer *t UNUSED)
 void foreign_look_later(struct net *n)
 {
 	look.fn = on_look;
-	timer_arm(&n->loop, &look, 0);
+	timer_arm(&n->loop, &look, LOOK_MS);
 }

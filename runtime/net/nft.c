@@ -227,17 +227,17 @@ static int parse_element(const struct map *m, char *text, struct nft_port *out)
 	return 0;
 }
 
-static void find_strangers_of(struct nft *t, const struct map *m, struct buf *found)
+/* text: the table as nft prints it. */
+static void find_strangers_of(const struct map *m, const char *text, struct buf *found)
 {
-	_cleanup_buf_ struct buf list = { 0 };
-	buf_printf(&list, "list map inet %s %s", t->table, m->name);
-	_cleanup_free_ char *text = strdup(nft_hear(&t->talk, &list));
-	char *save = NULL, *begin = text ? strstr(text, "elements = {") : NULL;
-	if (!begin)
+	char head[64], *save = NULL;
+	snprintf(head, sizeof head, "map %s {", m->name);
+	const char *map = strstr(text, head), *begin = map ? strstr(map, "elements = {") : NULL, *next = map ? strstr(map + 1, "\tmap ") : NULL;
+	if (!begin || (next && next < begin))
 		return;
 	begin += strlen("elements = {");
-	begin[strcspn(begin, "}")] = 0;
-	for (char *w = strtok_r(begin, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
+	_cleanup_free_ char *elements = strndup(begin, strcspn(begin, "}"));
+	for (char *w = elements ? strtok_r(elements, ",", &save) : NULL; w; w = strtok_r(NULL, ",", &save)) {
 		struct nft_port p;
 		if (!parse_element(m, w, &p))
 			buf_put(found, &p, sizeof p);
@@ -247,8 +247,11 @@ static void find_strangers_of(struct nft *t, const struct map *m, struct buf *fo
 static void find_strangers(struct nft *t)
 {
 	struct buf found = { 0 };
+	_cleanup_buf_ struct buf list = { 0 };
+	buf_printf(&list, "list table inet %s", t->table);
+	const char *text = nft_hear(&t->talk, &list);
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
-		find_strangers_of(t, &maps[i], &found);
+		find_strangers_of(&maps[i], text, &found);
 	free(t->strangers.p);
 	t->strangers = (struct nft_port_list){ (void *)found.data, found.len / sizeof(struct nft_port) };
 }
@@ -259,9 +262,14 @@ static bool is_lack(int r)
 	return r == -ENOENT || r == -EOPNOTSUPP || r == -EPROTONOSUPPORT || r == -EAFNOSUPPORT;
 }
 
+bool nft_ready(const struct nft *t)
+{
+	return t->there || t->missing;
+}
+
 int nft_ensure(struct nft *t, const struct nft_net *net, struct err *e)
 {
-	if (t->there || t->missing)
+	if (nft_ready(t))
 		return 0;
 	snprintf(t->bridge, sizeof t->bridge, "%s", net->bridge);
 	memcpy(t->subnet, net->subnet, sizeof t->subnet);

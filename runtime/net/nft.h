@@ -38,6 +38,7 @@ struct nft_net {
  * when it was made before and nft_lost was not called since. Elements that a process before this one left stay until their
  * pods' ports are set, or nft_forget_strangers. */
 int nft_ensure(struct nft *t, const struct nft_net *net, struct err *e);
+bool nft_ready(const struct nft *t); /* nft_ensure has nothing to do */
 void nft_lost(struct nft *t); /* somebody may have removed or changed it: the next nft_ensure makes it anew, with all elements */
 int nft_remove(struct nft *t, struct err *e); /* with all elements; not there: 0 */
 

@@ -1,4 +1,5 @@
 /* Requests of the server: the fields are checked here, what they ask for is done elsewhere. */
+#include "runtime/net/bridge.h"
 #include "runtime/net/cni.h"
 #include "runtime/net/names.h"
 #include "runtime/net/ports.h"
@@ -65,7 +66,9 @@ static int set_ports(struct net *n, const struct attachment *a, const struct wir
 			return err_set(e, count == PORTS_MAX ? E2BIG : EINVAL, "more than %d ports, or not text", PORTS_MAX);
 		lines[count++] = data;
 	}
-	int r = ports_publish(n, a->uid, a->addr, lines, count, e);
+	int r = count ? table_ensure(n, e) : 0;
+	if (!r)
+		r = ports_publish(n, a->uid, a->addr, lines, count, e);
 	watch_pass(n);
 	return r;
 }

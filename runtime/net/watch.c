@@ -44,6 +44,8 @@ static void on_repair(struct timer *t UNUSED)
 	if (!n->pods)
 		return;
 	int r = bridge_ensure(n, &e);
+	if (!r)
+		r = table_ensure(n, &e);
 	watch_pass(n);
 	if (r)
 		server_event(n, N_EVENT, NULL, "%s was removed or changed by somebody and cannot be made again: %s", what, e.text);

@@ -58,7 +58,7 @@ without_rules() {
 	start_net
 	hold
 	say "$(attach_line 1 p1)"
-	heard 'event - this kernel has no nftables'
+	within 5 heard 'event - this kernel has no nftables'
 	say "$(attach_line 2 p2)"
 	[ "$(grep -c 'no nftables' "$T/said")" -eq 1 ]
 	reach
