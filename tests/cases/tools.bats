@@ -4,7 +4,7 @@ load lib
 
 setup() { new_instance; }
 
-quickstart() { BUILD=$PODFS_BUILD timeout 120 "$1" "$BATS_TEST_DIRNAME/../../tools/quickstart" -o "$(options)" "$P"; }
+quickstart() { BUILD=$PODFS_BUILD host timeout 120 "$1" "$BATS_TEST_DIRNAME/../../tools/quickstart" -o "$(options)" "$P"; }
 
 @test "quickstart: to a pod's log, and again without harm" {
 	quickstart dash >"$T/said" || { cat "$T/said"; return 1; }
