@@ -375,7 +375,9 @@ static void on_closed(struct peer *p)
 	peer_drop(p, &e);
 	if (now_mono_ns() - l->since_ns > STEADY_NS)
 		l->failures = 0;
-	if (l->waiting || net_wanted(l->en))
+	if (l->waiting) /* who was asked for the second time fails: this ends */
+		net_link_want(l->en);
+	else if (net_wanted(l->en))
 		try_later(l);
 	l->failures++;
 }

@@ -92,6 +92,9 @@ struct container {
 	struct log_writer log;
 	int root_fd;          /* of the newest run that came up, -1: none */
 	unsigned run, root_run; /* numbers of folders: being launched or running; the one behind root_fd. 0: none */
+	int old_root;         /* of the run before, until its folder is removed; -1: none */
+	unsigned old_run;
+	struct timer tidy;    /* then */
 
 	int exit_code;        /* -1: has not ended yet */
 	int exit_signal;
@@ -238,7 +241,7 @@ void container_free(struct container *c);
 /* Makes the next run's folders in a child. */
 void container_prepare(struct container *c);
 void container_tell(struct container *c);
-/* A run came up: its root takes the place of the one before, whose folder is removed. Takes fd. */
+/* A run came up: its root takes the place of the one before, whose folder is removed soon. Takes fd. */
 void container_new_root(struct container *c, int fd);
 /* A run did not: its folder is removed. */
 void container_failed_run(struct container *c);

@@ -101,7 +101,7 @@ links_are_up() { host ip -6 addr show dev up0 scope link | grep -q 'fe80:.*' && 
 # Everything of its network that podfs could leave.
 host_now() {
 	host sh -c 'ip -o link | sed "s/ qdisc [a-z]*//"; ip -o addr | sed "s/valid_lft.*//"; ip route show table all; ip -6 route show table all
-		ip rule; nft list ruleset; ss -Hlntu' 2>&1 | grep -v 'fe80::.* dev up0'
+		ip rule; nft list ruleset; ss -Hlntu' 2>&1 | grep -vE 'fe80::.* dev up0|^anycast'
 }
 
 # What every mount of this instance is given; more is added by the caller.
@@ -143,13 +143,14 @@ wait_for() {
 gone() { within 10 ended_or_zombie "$1"; }
 ended_or_zombie() { ! grep -qs '^State:[[:space:]]*[^Z]' "/proc/$1/status"; }
 
-# within SECONDS COMMAND…: until it succeeds.
+# within SECONDS COMMAND…: until it succeeds. What it says is heard when the time is over.
 within() {
 	local deadline=$(($(date +%s%N) + $1 * 1000000000))
 	shift
-	until "$@"; do
+	until "$@" >/dev/null 2>&1; do
 		if [ "$(date +%s%N)" -gt $deadline ]; then
 			echo "not within the time: $*" >&2
+			"$@"
 			return 1
 		fi
 		read -rt 0.05 <> <(:) || :

@@ -10,6 +10,7 @@ quickstart() { BUILD=$PODFS_BUILD host timeout 120 "$1" "$BATS_TEST_DIRNAME/../.
 	quickstart dash >"$T/said" || { cat "$T/said"; return 1; }
 	grep -q '^Hello from a pod. My hostname is hello' "$T/said"
 	[ "$(ls "$P")" = hello ]
+	grep -qx "$(head -n 1 "$P/hello/ip")" "$T/said"
 	local pid
 	pid=$(cat "$P/hello/containers/hello/pid")
 	quickstart 'bash' >"$T/said"

@@ -285,14 +285,9 @@ void rig_expect_inside(struct rig *r, const char *container, const char *name, c
 
 void rig_fill_etc(const struct rig *r, char etc[RIG_PATH], char filler[RIG_PATH])
 {
-	char path[RIG_PATH];
-	rig_path(r, path, sizeof path, "state/pods");
-	if (mkdir(path, 0700) && errno != EEXIST) /* podfs-pod does too */
-		rig_die(path);
-	rig_pod_path(r, path, "");
 	rig_pod_path(r, etc, "etc");
 	rig_pod_path(r, filler, "etc/filler");
-	if (mkdir(path, 0700) || mkdir(etc, 0755) || mount("tmpfs", etc, "tmpfs", 0, "size=16k"))
+	if (mkdir_all(etc, 0755) || mount("tmpfs", etc, "tmpfs", 0, "size=16k"))
 		rig_die(etc);
 	_cleanup_close_ int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fallocate(fd, 0, 0, 16384))

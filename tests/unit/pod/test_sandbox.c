@@ -144,12 +144,8 @@ static void test_no_record(void **state)
 	struct rig r;
 	char path[RIG_PATH];
 	rig_open(&r, false);
-	rig_path(&r, path, sizeof path, "state/pods");
-	mkdir(path, 0700);
-	rig_pod_path(&r, path, "");
-	mkdir(path, 0700);
 	rig_pod_path(&r, path, ".pod.ini");
-	assert_false(mkdir(path, 0700));
+	assert_false(mkdir_all(path, 0700));
 	assert_int_equal(rig_sandbox(&r), -EISDIR);
 	assert_non_null(strstr(r.error, "pod.ini"));
 	assert_true(wait_dead(r.pid));
