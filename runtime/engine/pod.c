@@ -447,6 +447,7 @@ static void pod_lost(struct pod *p)
 	reap_cgroups(p->engine, p->spec->uid);
 	while (p->sessions)
 		session_free(p->sessions);
+	lost_record(p);
 	lost_containers(p, "SandboxLost", p->lost);
 	engine_event(p->engine, p, NULL, "%s", p->lost);
 	lost_revive(p);
