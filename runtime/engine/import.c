@@ -76,10 +76,14 @@ static void conclude(struct import *i)
 {
 	struct engine *en = i->en;
 	enum image_verb verb = i->verb;
-	struct err e = { 0 };
+	struct err e = { 0 }, of_scan = { 0 };
 	int r = read_verdict(i, &e);
-	if (!r)
-		r = images_rescan(en->images, &e);
+	/* Also when it failed: it may have died behind its commit. */
+	int scan = images_rescan(en->images, &of_scan);
+	if (!r && scan) {
+		r = scan;
+		e = of_scan;
+	}
 	if (!r && verbs[verb].did)
 		engine_event(en, NULL, NULL, "image %s %s", i->reference, verbs[verb].did);
 	done_fn *done = i->done;

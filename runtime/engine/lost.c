@@ -12,6 +12,58 @@
 #define AGAIN_MS 20    /* until the groups of the lost one are empty */
 #define AGAIN_TRIES 500
 
+/* --- what was asked of it last --- */
+
+static struct container_spec *spec_of(const struct pod_spec *s, uint64_t serial)
+{
+	for (size_t i = 0; i < s->ncontainers; i++)
+		if (s->containers[i]->serial == serial)
+			return s->containers[i];
+	return NULL;
+}
+
+static bool has_container(const struct pod *p, uint64_t serial)
+{
+	for (size_t i = 0; i < p->ncontainers; i++)
+		if (p->containers[i]->entity.serial == serial)
+			return true;
+	return false;
+}
+
+static void take_spec(struct pod *p, struct pod_spec *spec)
+{
+	for (size_t i = p->ncontainers; i--;) {
+		struct container *c = p->containers[i];
+		struct container_spec *cs = spec_of(spec, c->entity.serial);
+		if (cs)
+			c->spec = cs;
+		else
+			container_free(c);
+	}
+	for (size_t i = 0; i < spec->ncontainers; i++)
+		if (!has_container(p, spec->containers[i]->serial))
+			container_new(p, spec->containers[i]);
+	pod_spec_free(p->spec);
+	p->spec = spec;
+}
+
+/* Its last change may be on disk though nobody said so: what the next server would read holds for this one too. */
+void lost_record(struct pod *p)
+{
+	struct err e = { 0 };
+	struct pod_spec *spec = NULL;
+	_cleanup_free_ char *text = NULL;
+	bool leaving = false;
+	if (pod_record_read(p->engine, p->spec->uid, &spec, &text, &leaving, &e))
+		return;
+	if (leaving)
+		pod_spec_free(spec);
+	else
+		take_spec(p, spec);
+}
+
+/* --- its containers --- */
+
 static bool is_up(const struct container_status *s)
 {
 	return s->state == C_RUNNING || s->state == C_PAUSED || s->next_ns;

@@ -435,6 +435,7 @@ static void pod_lost(struct pod *p)
 	net_forget(p);
 	while (p->sessions)
 		session_free(p->sessions);
+	lost_record(p);
 	lost_containers(p, "SandboxLost", p->lost);
 	engine_event(p->engine, p, NULL, "%s", p->lost);
 	lost_revive(p);

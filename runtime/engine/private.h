@@ -358,6 +358,7 @@ void sweep_pod(struct engine *en, const char *uid); /* what is left of one witho
 void mend_groups(struct container *c);
 
 /* --- lost.c --- */
+void lost_record(struct pod *p); /* the spec anew, from disk */
 void lost_read(struct pod *p); /* what its containers did last, from disk: nobody else knows */
 /* Their end, and which of them come again. */
 void lost_containers(struct pod *p, const char *reason, const char *message);
@@ -369,6 +370,7 @@ void lost_no_more(struct pod *p);
 /* --- restore.c --- */
 int restore_all(struct engine *en, struct err *e);
 void restore_one(struct engine *en, const char *uid);
+int pod_record_read(struct engine *en, const char *uid, struct pod_spec **out, char **as_read, bool *leaving, struct err *e);
 void restore_hello(struct pod *p);         /* after a connection to a living podfs-pod */
 void reap_cancel(struct engine *en, const char *uid); /* the group is about to be made again */
 void reap_cgroups(struct engine *en, const char *uid); /* kills and removes, again until it holds */

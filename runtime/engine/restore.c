@@ -128,7 +128,7 @@ void restore_hello(struct pod *p)
 
 /* --- records --- */
 
-static int read_record(struct engine *en, const char *uid, struct pod_spec **out, char **as_read, bool *leaving, struct err *e)
+int pod_record_read(struct engine *en, const char *uid, struct pod_spec **out, char **as_read, bool *leaving, struct err *e)
 {
 	static const char *const names[] = { "pod.ini", "leaving.ini" };
 	for (int i = 0; i < 2; i++) {
@@ -204,7 +204,7 @@ void restore_one(struct engine *en, const char *uid)
 	struct pod_spec *spec = NULL;
 	_cleanup_free_ char *text = NULL;
 	bool leaving = false;
-	int r = read_record(en, uid, &spec, &text, &leaving, &e);
+	int r = pod_record_read(en, uid, &spec, &text, &leaving, &e);
 	if (!r && !leaving && (engine_pod(en, spec->name) || en->npods >= en->cfg->max_pods)) {
 		r = err_set(&e, EEXIST, "pods/%s: %s: there is another of that name, or max_pods is reached", uid, spec->name);
 		pod_spec_free(spec);

@@ -20,7 +20,7 @@ class Follower:
 
     def __init__(self, calls, pod, c, program):
         self.path = calls.path(pod.name, "logs", c.name)
-        self.program = program.split(" ") + ["-n", "+1", "-f"] + (["-s", "0.2"] if program == "tail" else [])
+        self.program = ["setpriv", "--pdeathsig", "KILL"] + program.split(" ") + ["-n", "+1", "-f"] + (["-s", "0.2"] if program == "tail" else [])
         self.file = os.path.join(calls.world.top, f"tail.{c.tag}")
         self.begin(calls)
 

@@ -71,13 +71,14 @@ class Worker:
 
     def rest(self):
         """At a quiet point the others look at everything, so they need to know the model."""
+        point = self.world[PAUSED]
         view = {pod.name: {"uid": pod.uid, "containers": {c.name: c.tag for c in pod.containers.values()},
                            "killed": self.calls.killed(pod)} for pod in self.pods.values()}
         path = os.path.join(self.world.top, f"model.{self.number}")
         with open(path + ".new", "w", encoding="utf-8") as f:
             json.dump(view, f)
         os.rename(path + ".new", path)
-        while self.world[PAUSED]:
+        while self.world[PAUSED] == point:
             time.sleep(0.02)
 
     def end(self):
