@@ -102,8 +102,8 @@ void lost_containers(struct pod *p, const char *reason, const char *message)
 		struct container *c = p->containers[i];
 		c->again = is_up(&c->told) && p->spec->restart != RESTART_NEVER;
 		pull_leave(c);
-		container_lost(c, reason, message);
 		c->told.restarts += c->again;
+		container_lost(c, reason, message);
 	}
 }
 

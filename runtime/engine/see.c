@@ -270,7 +270,7 @@ static int wait_up(const struct container *c, bool ready, struct err *e)
 {
 	const struct container_status *s = &c->status;
 	/* What still runs is the run before. */
-	if (c->starting || (c->pull && !c->last_error))
+	if (c->starting || c->again || (c->pull && !c->last_error))
 		return -EAGAIN;
 	if (c->pull || c->refusal)
 		return failed_start(c, e);
@@ -291,7 +291,7 @@ static int wait_end(const struct container *c, int *code, struct err *e)
 {
 	if (c->status.state == C_WAITING && c->refusal)
 		return failed_start(c, e);
-	if (c->status.state != C_TERMINATED || c->starting)
+	if (c->status.state != C_TERMINATED || c->starting || c->again)
 		return -EAGAIN;
 	*code = c->status.exit_code;
 	return 0;
