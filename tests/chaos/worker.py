@@ -171,11 +171,13 @@ class Worker:
         pod.kills = self.world.pod_kills(pod.uid, pod.name, pod.born)
         try:
             failed = HOLDS["lost"] and pod.restart == "Never" and any(c.runs[0] for c in pod.containers.values())
-            calls.until(f"{pod.name} is {'Failed' if failed else 'anything'} after its process was killed",
-                        lambda: calls.get(f"{pod.name}/status", pod) in ({"Failed"} if failed else PHASES), pod)
+            # Running: another server had made it anew, and this worker has started something in it since.
+            phases = {"Failed", "Running"} if failed else PHASES
+            calls.until(f"{pod.name} is one of {phases} after its process was killed",
+                        lambda: calls.get(f"{pod.name}/status", pod) in phases, pod)
             calls.check(calls.get(f"{pod.name}/why", pod) != "", f"{pod.name}: lost without a reason", pod)
             for c in pod.containers.values():
-                if failed:
+                if failed and calls.get(f"{pod.name}/containers/{c.name}/state", pod).startswith("terminated"):
                     answered(calls, c, None)
             if self.dice.random() < 0.3 and pod.containers:
                 self.revive(pod)
