@@ -28,6 +28,7 @@ struct job {
 	int result;
 	struct err err;
 	bool late_is_success;   /* when its time is over, the write has been taken on */
+	unsigned deadline_ms;   /* of each of its calls, where there are several */
 	/* for fn */
 	uint64_t ino, fh;
 	uint64_t asked;         /* number of the request, for the engine's call that completes it */

@@ -58,7 +58,7 @@ static int read_config(struct server *s, const char *file, char **options, size_
 		r = config_read_file(&s->cfg, file, e);
 	for (size_t i = 0; !r && i < n; i++)
 		r = set_option(&s->cfg, options[i], e);
-	return r ? r : config_check(&s->cfg, e);
+	return r ? r : config_finish(&s->cfg, e);
 }
 
 static int take_descriptor(const char *number)

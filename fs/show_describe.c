@@ -69,12 +69,13 @@ static void words(struct page *d, const char *name, bool set, const struct strs 
 	buf_putc(d->out, '\n');
 }
 
-/* Every limit that is set, as its file reads. */
+/* Every limit that is set, as its file reads: of the cgroup, of the network. */
 static void limits(struct page *d, struct spec_ref r)
 {
 	bool any = false;
 	for (const struct spec_field *f = spec_fields; f->name; f++) {
-		if (f->effect != SPEC_LIMIT || !f->is_set(r))
+		bool limit = f->effect == SPEC_LIMIT || (f->effect == SPEC_RATE && !r.container);
+		if (!limit || !f->is_set(r))
 			continue;
 		_cleanup_buf_ struct buf value = { 0 };
 		f->get(r, &value);
@@ -101,6 +102,29 @@ static void use(struct page *d, const struct pod *p, const struct container *c)
 		   (unsigned long long)(u.cpu_usec / 1000 % 1000), (unsigned long long)u.pids);
 }
 
+static void addresses(struct page *d, const struct pod *p)
+{
+	char ip[POD_IPS][46];
+	struct strs all = { 0 };
+	size_t n = pod_ips(p, ip);
+	for (size_t i = 0; i < n; i++)
+		d->out->failed |= strs_add(&all, ip[i], strlen(ip[i])) != 0;
+	text(d, "IP", n ? ip[0] : NULL);
+	lines(d, "IPs", &all);
+	strs_free(&all);
+}
+
+static void network(struct page *d, const struct pod *p)
+{
+	addresses(d, p);
+	field(d, "Network");
+	net_choice_show(&p->spec->net, d->out);
+	if (p->net.why[0])
+		buf_printf(d->out, ": %s", p->net.why);
+	buf_putc(d->out, '\n');
+	lines(d, "Ports", &p->spec->ports);
+}
+
 static void owner(struct page *d, const struct pod_spec *s)
 {
 	field(d, "Owner");
@@ -123,7 +147,7 @@ static void pod_head(struct page *d, const struct pod *p)
 	field(d, "Why");
 	engine_why(p, NULL, d->out);
 	buf_putc(d->out, '\n');
-	text(d, "IP", pod_ip(p));
+	network(d, p);
 	text(d, "Hostname", s->hostname);
 	text(d, "Restart Policy", restart_policy_name(s->restart));
 	field(d, "Grace Period");

@@ -1,4 +1,4 @@
-/* Texts of the node: pods wide version config leaving. top is show_top.c, help show_help.c, images show_images.c.
+/* Texts of the node: pods wide version config leaving network. top is show_top.c, help show_help.c, images show_images.c.
  *
  * Runs in podfs-server; the rules are in show.h.
  */
@@ -52,7 +52,8 @@ int show_pods(const struct ref *r, struct buf *out)
 
 static void wide_cells(struct table *t, const struct pod *p, const char *owner)
 {
-	table_cell(t, pod_ip(p));
+	put_ip(&t->cells, p);
+	table_next(t);
 	for (size_t i = 0; i < p->ncontainers; i++)
 		buf_printf(&t->cells, "%s%s", i ? "," : "", p->containers[i]->spec->name);
 	table_next(t);
@@ -93,5 +94,15 @@ int show_leaving(const struct ref *r, struct buf *out)
 		uint64_t left = p->leave_by_ns > now ? (p->leave_by_ns - now + 999999999) / 1000000000 : 0;
 		buf_printf(out, "%s %s %llu\n", p->spec->name, p->spec->uid, (unsigned long long)left);
 	}
+	return buf_status(out);
+}
+
+/* What podfs-net has told; it is started for the first pod that needs it. */
+int show_network(const struct ref *r, struct buf *out)
+{
+	if (r->en->net_info)
+		buf_puts(out, r->en->net_info);
+	else
+		buf_printf(out, "# %s is made for the first pod on it\n", r->en->cfg->bridge);
 	return buf_status(out);
 }

@@ -182,9 +182,11 @@ const char *pod_word(const struct pod *p)
 	return running && !strcmp(word, "Completed") ? "Running" : word;
 }
 
-const char *pod_ip(const struct pod *p)
+void put_ip(struct buf *out, const struct pod *p)
 {
-	return p->pid ? "127.0.0.1" : "";
+	char ip[POD_IPS][46];
+	if (pod_ips(p, ip))
+		buf_puts(out, ip[0]);
 }
 
 static void put_exit(struct buf *out, const struct container_status *s)

@@ -30,8 +30,8 @@ void put_bytes(struct buf *out, uint64_t bytes); /* 512Ki, 15Mi */
 /* STATUS of `kubectl get pods`: what keeps the pod from running well, else its phase. */
 const char *pod_word(const struct pod *p);
 bool container_ready(const struct container *c);
-/* "" while it has none. */
-const char *pod_ip(const struct pod *p);
+/* The first of its addresses; nothing while it has none. */
+void put_ip(struct buf *out, const struct pod *p);
 /* What a container's state says beyond its first word: " Error (exit code 1)", ": next start in 9 s", … */
 void put_state_rest(struct buf *out, const struct container *c);
 

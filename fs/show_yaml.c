@@ -2,12 +2,12 @@
  *
  * What a setting is called there: kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1.
  * A setting that a manifest has no field for is an annotation, `podfs/FILE` of the pod and `NAME.podfs/FILE`
- * of a container, with the text that the file reads.
+ * of a container, with the text that the file reads. What belongs to the network is show_yaml_net.c.
  *
  * Runs in podfs-server; the rules are in show.h.
  */
 #include "fs/show_text.h"
-#include "fs/yaml.h"
+#include "fs/show_yaml.h"
 
 #include "runtime/base/util.h"
 
@@ -54,7 +54,9 @@ static bool has_field(const struct spec_field *f, struct spec_ref r)
 		return numeric_user(r.container->user, &uid, &gid);
 	if (!strcmp(f->name, "hostname"))
 		return !name_check("host", r.pod->hostname, NULL);
-	return true;
+	if (f->effect == SPEC_NETWORK) /* Kubernetes knows a pod's own, which is mostly the node's default too, and the host's */
+		return r.pod->net.mode == NET_HOST || (r.pod->net.mode == NET_BRIDGE && spec_defaults.net.mode == NET_BRIDGE);
+	return f->effect != SPEC_RATE;
 }
 
 /* The map's key is written when its first entry comes. */
@@ -91,10 +93,21 @@ static void map_lines(struct open_map *m, const struct strs *s)
 	}
 }
 
+/* Rates have names that the plugins of clusters know. */
+static void put_key(struct buf *key, const struct spec_field *f, struct spec_ref r)
+{
+	if (f->effect == SPEC_RATE)
+		buf_printf(key, "kubernetes.io/%s-bandwidth", strchr(f->name, '.') + 1);
+	else
+		buf_printf(key, "%s%spodfs/%s", r.container ? r.container->name : "", r.container ? "." : "", f->name);
+}
+
 static void annotate(struct open_map *m, const struct spec_field *f, struct spec_ref r)
 {
 	_cleanup_buf_ struct buf key = { 0 }, value = { 0 };
-	buf_printf(&key, "%s%spodfs/%s", r.container ? r.container->name : "", r.container ? "." : "", f->name);
+	put_key(&key, f, r);
+	if (strs_lookup(&r.pod->annotations, buf_str(&key))) /* in YAML no key stands twice */
+		return;
 	f->get(r, &value);
 	if (value.len && value.data[value.len - 1] == '\n')
 		value.data[--value.len] = 0;
@@ -195,7 +208,8 @@ static void security(struct yaml *y, const char *user)
 	yaml_end(y);
 }
 
-static void container_spec(struct yaml *y, const struct container_spec *c)
+/* Published ports are the pod's; in a manifest they stand with a container. */
+static void container_spec(struct yaml *y, const struct container_spec *c, const struct pod_spec *publishes)
 {
 	yaml_item(y);
 	yaml_str(y, "name", c->name);
@@ -208,6 +222,8 @@ static void container_spec(struct yaml *y, const struct container_spec *c)
 	if (c->workdir)
 		yaml_str(y, "workingDir", c->workdir);
 	environment(y, &c->env);
+	if (publishes)
+		yaml_ports(y, publishes);
 	resources(y, &c->limits);
 	security(y, c->user);
 	yaml_end(y);
@@ -223,13 +239,14 @@ static void spec(struct yaml *y, const struct pod *p)
 		yaml_str(y, "hostname", s->hostname);
 	if (s->share_pid)
 		yaml_bool(y, "shareProcessNamespace", true);
+	yaml_network(y, s);
 	resources(y, &s->limits);
 	if (!p->ncontainers) {
 		yaml_empty_list(y, "containers");
 	} else {
 		yaml_list(y, "containers");
 		for (size_t i = 0; i < p->ncontainers; i++)
-			container_spec(y, p->containers[i]->spec);
+			container_spec(y, p->containers[i]->spec, i ? NULL : s);
 		yaml_end(y);
 	}
 	yaml_end(y);
@@ -331,20 +348,12 @@ static void container_status(struct yaml *y, const struct container *c)
 
 static void status(struct yaml *y, const struct pod *p)
 {
-	const char *ip = pod_ip(p);
 	yaml_map(y, "status");
 	yaml_word(y, "phase", pod_phase_name(pod_phase(p)));
 	if (p->lost[0])
 		yaml_str(y, "message", p->lost);
 	put_time(y, "startTime", p->spec->created_ns);
-	if (*ip) {
-		yaml_str(y, "podIP", ip);
-		yaml_list(y, "podIPs");
-		yaml_item(y);
-		yaml_str(y, "ip", ip);
-		yaml_end(y);
-		yaml_end(y);
-	}
+	yaml_addresses(y, p);
 	conditions(y, p);
 	if (p->ncontainers) {
 		yaml_list(y, "containerStatuses");

@@ -13,6 +13,7 @@
 #define NODE_RING(n, a) FILE_(R_NODE, SCOPE_NODE, n, 0444, ring, .arg = a)
 #define POD_TEXT(n, f) FILE_(R_POD, SCOPE_POD, n, 0444, text, .show = f)
 #define POD_SET(n) FILE_(R_POD, SCOPE_POD, n, 0644, setting)
+#define POD_NET(n) FILE_(R_POD, SCOPE_POD, n, 0644, setting, .fresh = true)
 #define CON_TEXT(n, f) FILE_(R_CONTAINER, SCOPE_CONTAINER, n, 0444, text, .show = f)
 #define CON_SET(n) FILE_(R_CONTAINER, SCOPE_CONTAINER, n, 0644, setting)
 #define LOG_(a) { .parent = R_LOGS, .scope = SCOPE_CONTAINER, .mode = S_IFREG | 0444, .kind = &kind_log, .arg = a }
@@ -37,6 +38,7 @@ const struct row rows[ROWS] = {
 	[15] = NODE_RING("error", RING_ERROR),
 	[16] = FILE_(R_NODE, SCOPE_NODE, "pull", 0644, pull, .show = show_pull),
 	[17] = NODE_TEXT("df", show_df),
+	[18] = NODE_TEXT("network", show_network),
 
 	[R_POD] = { .parent = R_ROOT, .scope = SCOPE_POD, .mode = S_IFDIR | 0777 },
 	[R_CONTAINERS] = DIR_(R_POD, SCOPE_POD, "containers"),
@@ -78,6 +80,13 @@ const struct row rows[ROWS] = {
 	[57] = POD_SET("restart"),
 	[58] = POD_SET("share"),
 	[59] = FILE_(R_POD, SCOPE_POD, "pull", 0644, setting, .arg = SHORTHAND),
+	[60] = POD_NET("network"),
+	[61] = POD_NET("ports"),
+	[62] = POD_SET("hosts"),
+	[63] = POD_SET("resolv.conf"),
+	[64] = POD_NET("net.ingress"),
+	[65] = POD_NET("net.egress"),
+	[66] = POD_TEXT("net.stat", show_net_stat),
 
 	[R_CONTAINER] = { .parent = R_CONTAINERS, .scope = SCOPE_CONTAINER, .mode = S_IFDIR | 0755 },
 	[R_CWAIT] = DIR_(R_CONTAINER, SCOPE_CONTAINER, "wait"),

@@ -122,17 +122,28 @@ static int start_set(struct job *j, struct err *e)
 	return engine_set(t.pod, t.c, t.field, j->text.data ? j->text.data : "", len, !j->uid, job_done, j, e);
 }
 
-static void run_set(struct job *j, unsigned deadline_ms)
+static void run_set(struct job *j)
 {
 	struct err e = { 0 };
 	int r = start_set(j, &e);
 	j->fs->en->asking = 0;
-	job_started(j, r, &e, deadline_ms);
+	job_started(j, r, &e, j->deadline_ms);
 }
 
-static unsigned deadline_of(const struct job *j)
+/* What podfs-net does has an end of the engine's own: the plugins of a CNI network have half a minute, and what else is written
+ * of that pod's network waits for its turn. These rows are fresh: nobody waits uninterruptibly. */
+static unsigned deadline_of(const struct spec_field *f)
 {
-	return j->late_is_success ? JOB_START_MS : JOB_SHORT_MS;
+	switch (f ? f->effect : SPEC_INERT) {
+	case SPEC_IMAGE:
+		return JOB_START_MS;
+	case SPEC_NETWORK:
+	case SPEC_PORTS:
+	case SPEC_RATE:
+		return JOB_LONG_MS;
+	default:
+		return JOB_SHORT_MS;
+	}
 }
 
 /* The opening's text is now what holds. */
@@ -179,14 +190,14 @@ static bool set_answer(struct job *j, struct fuse_req *req, int r, const struct 
 	int g = node_get(j->fs, j->ino, &n);
 	if (!r && j->pos) {
 		job_next(j, req);
-		run_set(j, deadline_of(j));
+		run_set(j);
 		return true;
 	}
 	if (r == -EINVAL && req && may_be_cut(j)) {
 		j->cut = true;
 		if (whole_lines(&j->text)) {
 			job_next(j, req);
-			run_set(j, deadline_of(j));
+			run_set(j);
 			return true;
 		}
 		r = 0;
@@ -235,6 +246,7 @@ static void value_write(struct handle *h, struct fuse_req *req, const char *data
 	j->fh = h->fh;
 	j->len = size;
 	j->uid = req_caller(req).uid;
+	j->deadline_ms = deadline_of(t.field);
 	j->late_is_success = t.field && t.field->effect == SPEC_IMAGE;
 	if (!anew)
 		buf_put(&j->text, v->text.data, v->text.len);
@@ -244,7 +256,7 @@ static void value_write(struct handle *h, struct fuse_req *req, const char *data
 		job_started(j, -ENOMEM, &e, 0);
 		return;
 	}
-	run_set(j, deadline_of(j));
+	run_set(j);
 }
 
 /* `> file` without a write sets the default; a line that was never finished is taken as it is. There is nobody left to
@@ -262,7 +274,7 @@ static void value_release(struct handle *h)
 			j->uid = h->uid;
 			if (v->rest)
 				buf_put(&j->text, v->text.data, v->text.len);
-			run_set(j, 0);
+			run_set(j);
 		}
 	}
 	buf_free(&v->text);

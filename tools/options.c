@@ -191,7 +191,7 @@ int options_read(struct options *o, int argc, char **argv, struct err *e)
 	if (!r)
 		r = apply_set(o, e);
 	if (!r)
-		r = config_check(&o->cfg, e);
+		r = config_finish(&o->cfg, e);
 	if (!r && !o->fsname)
 		r = set_string(&o->fsname, "podfs");
 	return r ? r : buf_status(&o->data);

@@ -247,7 +247,10 @@ void container_show(struct container *c)
 	*s = c->told;
 	if (s->state == C_RUNNING || s->state == C_PAUSED || c->starting)
 		return;
-	if (c->pull) {
+	if (c->held && s->state == C_WAITING) {
+		copy_text(s->reason, sizeof s->reason, "ContainerCreating");
+		copy_text(s->message, sizeof s->message, c->pod->net.why);
+	} else if (c->pull) {
 		bool failed = *c->pull->error;
 		s->state = C_WAITING;
 		s->next_ns = 0;

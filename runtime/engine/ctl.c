@@ -48,7 +48,7 @@ static bool is_up(const struct container *c)
 
 static bool waits(const struct container *c)
 {
-	return c->pull || c->spec->start_pending;
+	return c->pull || c->held || c->spec->start_pending;
 }
 
 /* Of one that waits for its image, a start means to try at once. */
@@ -127,17 +127,13 @@ static int pick(struct pod *p, struct container *c, enum ctl_verb verb, struct c
 	return first;
 }
 
-int engine_ctl(struct pod *p, struct container *c, const struct ctl *ctl, done_fn *done, void *arg, struct err *e)
+static int carry_out(struct pod *p, struct container *c, const struct ctl *ctl, done_fn *done, void *arg, struct err *e)
 {
 	struct container *who[CONTAINERS_MAX];
 	unsigned n;
-	int r = 0;
 	uint64_t asking = p->engine->asking;
 	p->engine->asking = 0;
-	if (p->link->watch.fd < 0 && (ctl->verb == CTL_START || ctl->verb == CTL_RESTART))
-		r = pod_revive(p, e);
-	if (!r)
-		r = pick(p, c, ctl->verb, who, &n, e);
+	int r = pick(p, c, ctl->verb, who, &n, e);
 	struct verb *v = r ? NULL : calloc(1, sizeof *v);
 	if (!r && !v)
 		r = err_set(e, ENOMEM, "ctl: out of memory");
@@ -154,4 +150,47 @@ int engine_ctl(struct pod *p, struct container *c, const struct ctl *ctl, done_f
 	p->engine->asking = 0;
 	verb_done(v, 0, NULL);
 	return 0;
+}
+
+/* --- of a pod whose sandbox is lost --- */
+
+struct revived {
+	struct pod *pod;
+	uint64_t container; /* serial; 0: all */
+	struct ctl ctl;
+	uint64_t asking;    /* engine's */
+	done_fn *done;
+	void *arg;
+};
+
+static void on_revived(void *arg, int result, const struct err *e)
+{
+	struct revived v = *(struct revived *)arg;
+	struct err mine = *e;
+	free(arg);
+	struct entity *ent = v.container ? engine_entity(v.pod->engine, v.container) : NULL;
+	if (result >= 0 && v.container && !ent)
+		result = err_set(&mine, ENODEV, "ctl: the container has been removed");
+	v.pod->engine->asking = v.asking;
+	if (result >= 0)
+		result = carry_out(v.pod, ent ? container_of(ent, struct container, entity) : NULL, &v.ctl, v.done, v.arg, &mine);
+	v.pod->engine->asking = 0;
+	if (result < 0 && v.done)
+		v.done(v.arg, result, &mine);
+}
+
+int engine_ctl(struct pod *p, struct container *c, const struct ctl *ctl, done_fn *done, void *arg, struct err *e)
+{
+	bool starts = ctl->verb == CTL_START || ctl->verb == CTL_RESTART;
+	if (!starts || (link_up(p) && !p->link->revival))
+		return carry_out(p, c, ctl, done, arg, e);
+	struct revived *v = malloc(sizeof *v);
+	if (!v)
+		return err_set(e, ENOMEM, "ctl: out of memory");
+	*v = (struct revived){ p, c ? c->entity.serial : 0, *ctl, p->engine->asking, done, arg };
+	p->engine->asking = 0;
+	int r = sandbox_revive(p, on_revived, v, e);
+	if (r)
+		free(v);
+	return r;
 }

@@ -106,7 +106,7 @@ void pods_remove(struct engine *en, struct pod *p)
 /* Programs lie beside the server when installed, and in runtime/ of the build tree otherwise. */
 static int program_path(const struct engine *en, const char *program, char *out, size_t size)
 {
-	const char *forms[] = { "%s/%s", "%s/../runtime/pod/%s", "%s/../runtime/image/%s" };
+	const char *forms[] = { "%s/%s", "%s/../runtime/pod/%s", "%s/../runtime/image/%s", "%s/../runtime/net/%s" };
 	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -161,10 +161,14 @@ static int spawn_known(pid_t *pid, const char *path, const struct spawn *how, co
 	return r;
 }
 
+#define ALSO_MAX 8
+
 pid_t engine_spawn(struct engine *en, const struct spawn *how, int *pidfd)
 {
-	static const char *const plain[] = { "PATH=" PATH_DEFAULT, NULL };
-	char *const *env = how->environment ? environ : (char *const *)plain;
+	const char *plain[ALSO_MAX + 2] = { "PATH=" PATH_DEFAULT };
+	for (size_t i = 0; how->also && how->also[i] && i < ALSO_MAX; i++)
+		plain[i + 1] = how->also[i];
+	char *const *env = how->environment ? environ : (char *const *)(uintptr_t)plain;
 	char path[sizeof en->priv->program_dir + 64];
 	int r = program_path(en, how->program, path, sizeof path);
 	if (r)
@@ -204,18 +208,23 @@ static int open_folder(int *out, const char *base, const char *sub, struct err *
 	return *out < 0 ? err_sys(e, errno, "%s", path) : 0;
 }
 
+void instance_name(const struct config *cfg, const char *name, char separator, char *out, size_t size)
+{
+	uint32_t h = 2166136261u; /* FNV-1a */
+	for (const char *s = cfg->state; *s; s++)
+		h = (h ^ (unsigned char)*s) * 16777619u;
+	if (!strcmp(name, "podfs") && strcmp(cfg->state, "/var/lib/podfs"))
+		snprintf(out, size, "podfs%c%08x", separator, h);
+	else
+		snprintf(out, size, "%s", name);
+}
+
 /* The folder below each cgroup hierarchy. Two instances with different state folders must not share one, since
- * each removes what it does not know in there: so the default name is told apart by the state folder. */
+ * each removes what it does not know in there: so the usual name is told apart by the state folder. */
 static int open_cgroups(struct engine *en, struct err *e)
 {
 	char parent[300];
-	uint32_t h = 2166136261u; /* FNV-1a */
-	for (const char *s = en->cfg->state; *s; s++)
-		h = (h ^ (unsigned char)*s) * 16777619u;
-	if (!strcmp(en->cfg->cgroup, "podfs") && strcmp(en->cfg->state, "/var/lib/podfs"))
-		snprintf(parent, sizeof parent, "podfs-%08x", h);
-	else
-		snprintf(parent, sizeof parent, "%s", en->cfg->cgroup);
+	instance_name(en->cfg, en->cfg->cgroup, '-', parent, sizeof parent);
 	return cg_open(parent, &en->cg, e);
 }
 
@@ -234,12 +243,15 @@ static int open_parts(struct engine *en, const struct predecessor *last, struct 
 	if (!r)
 		r = images_open(en->cfg->state, &en->images, e);
 	if (!r)
-		r = gc_open(en) ? err_set(e, ENOMEM, "out of memory") : 0;
+		r = gc_open(en) || net_open(en) ? err_set(e, ENOMEM, "out of memory") : 0;
 	if (r)
 		return r;
 	events_load(en, NULL);
 	events_came(en, last);
-	return restore_all(en, e);
+	r = restore_all(en, e);
+	if (!r)
+		net_begin_soon(en);
+	return r;
 }
 
 int engine_open(struct loop *loop, const struct config *cfg, const struct predecessor *last, struct engine **out,
@@ -255,7 +267,7 @@ int engine_open(struct loop *loop, const struct config *cfg, const struct predec
 	en->priv = calloc(1, sizeof *en->priv);
 	en->pods = calloc((size_t)cfg->max_pods + 1, sizeof *en->pods);
 	if (en->priv)
-		en->priv->wire_mem = malloc(WIRE_MAX + 64);
+		en->priv->wire_mem = malloc(PEER_MEM);
 	if (!en->priv || !en->pods || !en->priv->wire_mem) {
 		engine_close(en);
 		return err_set(e, ENOMEM, "out of memory");
@@ -264,6 +276,7 @@ int engine_open(struct loop *loop, const struct config *cfg, const struct predec
 	spec_defaults.grace = cfg->grace;
 	spec_defaults.restart = cfg->restart;
 	spec_defaults.pull = cfg->pull;
+	spec_defaults.net = cfg->network;
 	en->priv->next_serial = ((en->started_ns / 1000000000u - SERIAL_EPOCH) << 10) & SERIAL_MASK;
 	int r = open_parts(en, last, e);
 	if (r) {
@@ -308,6 +321,7 @@ void engine_close(struct engine *en)
 	if (en->priv) {
 		while (en->priv->imports)
 			import_abort(en->priv->imports);
+		net_close(en);
 		gc_close(en);
 		reap_free(en);
 		free(en->priv->wire_mem);
@@ -321,6 +335,7 @@ void engine_close(struct engine *en)
 	ring_free(&en->events);
 	ring_free(&en->error);
 	ring_free(&en->leaks);
+	free(en->net_info);
 	free(en->pods);
 	free(en->priv);
 	free(en);

@@ -61,6 +61,7 @@ struct container {
 	char *refusal;           /* why the start that was asked for last never reached podfs-pod; NULL */
 	int last_error;          /* errno of the last start or pull that failed; 0 after one that did not, or a new one was asked for */
 	bool starting;           /* a start was asked for and has not answered */
+	bool held;               /* it starts once its pod has a network */
 	bool leaving;            /* rmdir'ed: no longer in the tree */
 	bool again;              /* its sandbox was lost: it is started again in the next */
 	unsigned starts;         /* that were asked for */
@@ -100,7 +101,10 @@ enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED };
 struct pod_net {
 	bool up;         /* it has what `network` says; spec->ip are its addresses then */
 	bool busy;       /* network, ports or a rate is being changed */
+	bool bare;       /* it is not up and will not be: this kernel can't. Containers run without */
 	char why[300];   /* it is not up: why, and what happens next; "" */
+	int error;       /* errno of that */
+	int netns;       /* on the bridge or of a CNI network: its namespace, held so that podfs-net can be given it again; -1 */
 	struct net_work *work; /* what is under way (engine's) */
 };
 

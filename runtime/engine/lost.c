@@ -155,25 +155,33 @@ static void next_try(struct pod *p)
 	l->revivals++;
 }
 
+static void on_made_anew(void *arg, int result, const struct err *e)
+{
+	struct pod *p = arg;
+	if (p->engine->priv->closing || p->leaving)
+		return;
+	if (result < 0) {
+		engine_event(p->engine, p, NULL, "could not be made anew: %s", e->text);
+		next_try(p);
+		return;
+	}
+	p->link->revived_ns = now_mono_ns();
+	lost_start(p);
+}
+
 static void on_revive(struct timer *t)
 {
 	struct pod_link *l = container_of(t, struct pod_link, revive);
 	struct pod *p = l->pod;
 	struct err e = { 0 };
-	if (p->leaving || l->watch.fd >= 0)
+	if (p->leaving || link_up(p) || l->revival)
 		return;
 	if (cg_destroy(p->engine->cg, p->spec->uid) == -EBUSY && ++l->revive_tries < AGAIN_TRIES) {
 		arm(p, AGAIN_MS);
 		return;
 	}
-	if (pod_revive(p, &e)) {
-		engine_event(p->engine, p, NULL, "could not be made anew: %s", e.text);
-		next_try(p);
-		return;
-	}
-	l->revived_ns = now_mono_ns();
-	lost_start(p);
-	engine_changed(p->engine, p, CHANGE_STATE);
+	if (sandbox_revive(p, on_made_anew, p, &e))
+		on_made_anew(p, -e.code, &e);
 }
 
 void lost_revive(struct pod *p)

@@ -2,7 +2,8 @@
  *
  * An operation changes the spec in memory, hands podfs-pod the record that follows from it together with what is to be
  * done, and either holds or is taken back. Only one is under way for a pod, so records have one history
- * and a refusal never takes back another's change.
+ * and a refusal never takes back another's change. Where something must be had from elsewhere first (`before`), that is had in turn
+ * too, but in a row of its own: the spec stays as it was meanwhile, and other changes do not wait for it.
  */
 #include "runtime/engine/private.h"
 
@@ -38,12 +39,35 @@ static void op_free(struct op *o)
 	free(o);
 }
 
+static void append(struct op_row *row, struct op_place *at)
+{
+	at->next = NULL;
+	*row->tail = at;
+	row->tail = &at->next;
+}
+
+static void drop_first(struct op_row *row)
+{
+	row->first = row->first->next;
+	if (!row->first)
+		row->tail = &row->first;
+}
+
+/* o is the first wherever it stands. */
 static void unqueue(struct op *o)
 {
 	struct pod_link *l = o->pod->link;
-	l->ops = o->next;
-	if (!l->ops)
-		l->ops_tail = &l->ops;
+	if (l->ops.first == &o->op)
+		drop_first(&l->ops);
+	if (l->turns.first == &o->turn)
+		drop_first(&l->turns);
+}
+
+static void take_back(struct op *o)
+{
+	o->revert(o);
+	if (o->undo)
+		o->undo(o);
 }
 
 static void on_reply(void *arg, int result, struct wire_in *in UNUSED, const struct err *e)
@@ -56,7 +80,7 @@ static void on_reply(void *arg, int result, struct wire_in *in UNUSED, const str
 		p->link->record = take_ptr(o->record);
 	}
 	if (result < 0) {
-		o->revert(o);
+		take_back(o);
 		if (o->done)
 			o->done(o->arg, result, e);
 	} else if (o->after) {
@@ -100,24 +124,33 @@ static int hand_over(struct op *o, struct wire_out *out, struct err *e)
 	return r ? r : OVER;
 }
 
+static int no_sandbox(const struct op *o, struct err *e)
+{
+	return err_set(e, ENODEV, "pod %s: its sandbox is gone (echo start > ctl makes it anew)", o->pod->spec->name);
+}
+
 static int hand_and_wait(struct op *o, struct wire_out *out, struct err *e)
 {
 	int r = link_request(o->pod, out, on_reply, o);
 	o->sent = !r;
 	if (r == -ENODEV)
-		return err_set(e, ENODEV, "pod %s: its sandbox is gone (echo start > ctl makes it anew)", o->pod->spec->name);
+		return no_sandbox(o, e);
+	if (r == -EMSGSIZE)
+		return err_set(e, E2BIG, "pod %s: its settings are too long together", o->pod->spec->name);
 	return r ? err_sys(e, -r, "pod %s", o->pod->spec->name) : 0;
 }
 
 /* 0: under way; OVER; or -errno. */
-static int begin(struct op *o, struct err *e)
+static int carry_out(struct op *o, struct err *e)
 {
 	int r = check_target(o, e);
-	if (r)
+	if (!r)
+		r = o->apply(o, e);
+	if (r) {
+		if (o->undo)
+			o->undo(o);
 		return r;
-	r = o->apply(o, e);
-	if (r)
-		return r;
+	}
 	struct wire_out out = { 0 };
 	r = o->message(o, &out, e);
 	if (!r)
@@ -129,21 +162,46 @@ static int begin(struct op *o, struct err *e)
 	o->pod->engine->asking = asking;
 	wire_free(&out);
 	if (r < 0)
-		o->revert(o);
+		take_back(o);
 	return r;
+}
+
+/* > 0: it can be carried out; 0: not yet. */
+static int take_turn(struct op *o, struct err *e)
+{
+	o->waiting = true;
+	int r = check_target(o, e);
+	if (!r && !link_up(o->pod))
+		r = no_sandbox(o, e);
+	return r ? r : o->before(o, e);
+}
+
+static void is_ready(struct op *o)
+{
+	o->ready = true;
+	append(&o->pod->link->ops, &o->op);
+}
+
+static bool begin_at_once(const struct pod_link *l, const struct op_row *row)
+{
+	return !row->first && !l->revival;
 }
 
 int op_run(struct op *o, struct err *e)
 {
 	struct pod_link *l = o->pod->link;
-	bool idle = !l->ops;
-	o->next = NULL;
-	*l->ops_tail = o;
-	l->ops_tail = &o->next;
-	if (!idle)
-		return 0;
 	struct err mine = { 0 };
-	int r = begin(o, &mine);
+	int r = 1;
+	if (o->before) {
+		bool now = begin_at_once(l, &l->turns);
+		append(&l->turns, &o->turn);
+		r = now ? take_turn(o, &mine) : 0;
+	}
+	if (r > 0) {
+		bool now = begin_at_once(l, &l->ops);
+		is_ready(o);
+		r = now ? carry_out(o, &mine) : 0;
+	}
 	if (!r)
 		return 0;
 	if (e)
@@ -153,17 +211,69 @@ int op_run(struct op *o, struct err *e)
 	return r == OVER ? 0 : r;
 }
 
+static void end(struct op *o, int result, const struct err *e)
+{
+	unqueue(o);
+	if (result < 0 && o->done)
+		o->done(o->arg, result, e);
+	op_free(o);
+}
+
+/* The one whose turn it is. True: it is over. */
+static bool next_turn(struct pod_link *l)
+{
+	struct op *o = l->turns.first ? container_of(l->turns.first, struct op, turn) : NULL;
+	struct err e = { 0 };
+	if (!o || o->waiting)
+		return false;
+	int r = take_turn(o, &e);
+	if (r > 0)
+		is_ready(o);
+	else if (r)
+		end(o, r, &e);
+	return r < 0;
+}
+
+/* True: it is over. */
+static bool next_op(struct pod_link *l)
+{
+	struct op *o = l->ops.first ? container_of(l->ops.first, struct op, op) : NULL;
+	struct err e = { 0 };
+	if (!o || o->sent)
+		return false;
+	int r = carry_out(o, &e);
+	if (r)
+		end(o, r, &e);
+	return r;
+}
+
 static void start_next(struct pod *p)
 {
-	while (p->link && p->link->ops && !p->link->ops->sent) {
-		struct op *o = p->link->ops;
-		struct err e = { 0 };
-		int r = begin(o, &e);
-		if (!r)
-			return;
-		unqueue(o);
-		if (r < 0 && o->done)
-			o->done(o->arg, r, &e);
-		op_free(o);
-	}
+	while (p->link && !p->link->revival && (next_turn(p->link) || next_op(p->link)))
+		;
+}
+
+void op_go(struct op *o, int result, const struct err *e)
+{
+	struct pod *p = o->pod;
+	if (result < 0)
+		end(o, result, e);
+	else
+		is_ready(o);
+	start_next(p);
+}
+
+void op_resume(struct pod *p)
+{
+	start_next(p);
+}
+
+void op_cancel(struct pod *p)
+{
+	struct op_place *first = p->link->turns.first;
+	struct op *o = first ? container_of(first, struct op, turn) : NULL;
+	struct err e;
+	err_set(&e, ENODEV, "pod %s: its podfs-pod has ended", p->spec->name);
+	if (o && o->waiting && !o->ready)
+		op_go(o, -ENODEV, &e);
 }

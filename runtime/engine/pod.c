@@ -20,7 +20,7 @@ struct pod *pod_new(struct engine *en, struct pod_spec *spec)
 	if (!p)
 		return NULL;
 	*p = (struct pod){
-		.entity = { .kind = ENTITY_POD, .serial = spec->serial }, .engine = en, .spec = spec,
+		.entity = { .kind = ENTITY_POD, .serial = spec->serial }, .engine = en, .spec = spec, .net.netns = -1,
 	};
 	p->containers = calloc(CONTAINERS_MAX + 1, sizeof *p->containers);
 	if (!p->containers || link_new(p)) {
@@ -46,6 +46,9 @@ void pod_free(struct pod *p)
 {
 	struct engine *en = p->engine;
 	pod_settled(p);
+	net_cancel(p);
+	op_cancel(p);
+	close_fd(&p->net.netns);
 	link_free(p);
 	while (p->sessions)
 		session_free(p->sessions);
@@ -92,7 +95,7 @@ int pod_spawn(struct pod *p, const char *mode, struct err *e)
 	return 0;
 }
 
-static void put_group_dirs(struct pod *p, struct wire_out *o)
+void pod_put_groups(struct pod *p, struct wire_out *o)
 {
 	struct strs dirs = { 0 };
 	if (!cg_dirs(p->engine->cg, p->spec->uid, NULL, &dirs))
@@ -100,24 +103,6 @@ static void put_group_dirs(struct pod *p, struct wire_out *o)
 			wire_str(o, K_CGDIR, dirs.v[i]);
 	strs_free(&dirs);
 	wire_u64(o, K_CGVERSION, (uint64_t)cg_version(p->engine->cg));
-}
-
-int pod_sandbox(struct pod *p, reply_fn *fn, void *arg, struct err *e)
-{
-	_cleanup_buf_ struct buf record = { 0 };
-	int r = record_write(p->spec, &record, e);
-	if (r)
-		return r;
-	struct wire_out o = { 0 };
-	wire_begin(&o, W_SANDBOX, 0);
-	wire_str(&o, K_HOSTNAME, p->spec->hostname);
-	wire_str(&o, K_SHARE, p->spec->share_pid ? "ipc net uts pid" : "ipc net uts");
-	plan_policy(p, &o);
-	put_group_dirs(p, &o);
-	wire_put(&o, K_RECORD, record.data, record.len);
-	r = link_request(p, &o, fn, arg);
-	wire_free(&o);
-	return r ? err_sys(e, -r, "pod %s", p->spec->name) : 0;
 }
 
 /* --- mkdir --- */
@@ -150,7 +135,7 @@ static void creation_failed(struct pod *p)
 	pod_start_removal(p);
 }
 
-static void on_sandbox(void *arg, int result, struct wire_in *in UNUSED, const struct err *e)
+static void on_sandbox(void *arg, int result, const struct err *e)
 {
 	struct creation c = *(struct creation *)arg;
 	free(arg);
@@ -231,15 +216,13 @@ int engine_pod_create(struct engine *en, const char *name, uid_t uid, gid_t gid,
 	*c = (struct creation){ p, done, arg };
 	p->next_leaving = en->priv->creating;
 	en->priv->creating = p;
-	r = pod_spawn(p, NULL, e);
-	if (!r)
-		r = pod_sandbox(p, on_sandbox, c, e);
+	r = sandbox_make(p, on_sandbox, c, e);
 	if (r) {
 		free(c);
 		creation_failed(p);
 		return r;
 	}
-	/* podfs-pod makes the namespaces on the other CPU while this one makes the cgroup. */
+	/* podfs-pod starts, and podfs-net makes the network, on the other CPU while this one makes the cgroup. */
 	struct err why = { 0 };
 	if (cg_create(en->cg, spec->uid, NULL, &why))
 		engine_event(en, p, NULL, "cgroup: %s", why.text);
@@ -261,6 +244,7 @@ static void leave_tree(struct pod *p)
 		session_free(p->sessions);
 	for (size_t i = 0; i < p->ncontainers; i++)
 		pull_leave(p->containers[i]);
+	net_leave(p);
 	engine_event(p->engine, p, NULL, "removed");
 }
 
@@ -298,9 +282,11 @@ int engine_pod_remove(struct pod *p, done_fn *done, void *arg, struct err *e)
 	struct pod_link *l = p->link;
 	if (p->leaving || l->remove_done)
 		return err_set(e, ENOENT, "pod %s is being removed", p->spec->name);
+	if (l->revival)
+		net_cancel(p); /* and with it the sandbox that is being made */
 	l->remove_done = done;
 	l->remove_arg = arg;
-	if (l->watch.fd < 0) {
+	if (!link_up(p)) {
 		struct err none = { 0 };
 		answer_removal(p, 0, &none);
 		pod_start_removal(p);
@@ -339,6 +325,7 @@ static void pod_gone(struct pod *p)
 		}
 	reap_cgroups(en, p->spec->uid);
 	forget_leaks(p);
+	net_forget(p);
 	pod_free(p);
 	gc_run_ended(en);
 	engine_changed(en, NULL, CHANGE_TREE);
@@ -355,7 +342,7 @@ void pod_start_removal(struct pod *p)
 	if (!r) {
 		struct wire_out o = { 0 };
 		wire_begin(&o, W_DELETE, 0);
-		put_group_dirs(p, &o);
+		pod_put_groups(p, &o);
 		r = link_request(p, &o, NULL, NULL);
 		wire_free(&o);
 	}
@@ -445,6 +432,7 @@ static void pod_lost(struct pod *p)
 	p->pid = 0;
 	snprintf(p->lost, sizeof p->lost, "its podfs-pod ended unexpectedly, and its containers with it");
 	reap_cgroups(p->engine, p->spec->uid);
+	net_forget(p);
 	while (p->sessions)
 		session_free(p->sessions);
 	lost_record(p);

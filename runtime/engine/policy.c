@@ -9,6 +9,7 @@
 
 #define GC_AGE_NS (120 * 1000000000ull) /* kubelet's imageMinimumGCAge */
 #define RATE_SPAN_NS (3 * 1000000000ull)
+#define HOST_FIRST 2 /* 1 is the bridge itself */
 
 enum start_how start_how(enum pull_policy policy, bool present)
 {
@@ -81,4 +82,28 @@ unsigned used_percent(const struct statvfs *s)
 {
 	uint64_t used = s->f_blocks - s->f_bfree, all = used + s->f_bavail;
 	return all ? (unsigned)((used * 100 + all - 1) / all) : 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+/* The first number from `from` on that is none of the sorted taken. */
+static uint64_t gap(const uint64_t *taken, size_t n, uint64_t from)
+{
+	for (size_t i = 0; i < n && taken[i] <= from; i++)
+		from += taken[i] == from;
+	return from;
+}
+
+uint64_t lease_choose(uint64_t *taken, size_t n, uint64_t next, uint64_t max)
+{
+	if (n)
+		qsort(taken, n, sizeof *taken, by_number);
+	uint64_t host = gap(taken, n, next < HOST_FIRST ? HOST_FIRST : next);
+	if (host > max)
+		host = gap(taken, n, HOST_FIRST);
+	return host > max ? 0 : host;
 }

@@ -1,16 +1,17 @@
 /* What the engine's files share and nobody else sees.
  *
  * link.c: the connection to one podfs-pod; op.c: changes of a pod's record, one behind
- * another; pod.c, container.c, session.c, pull.c: the things themselves; import.c: podfs-image; plan.c: the
- * launch plan; start.c: the ways into a start; gc.c: images that go; policy.c: decisions as pure functions;
- * restore.c: start-up and lost pods; see.c: phase, why, wait; events.c: `events`.
+ * another; pod.c, container.c, session.c, pull.c: the things themselves; sandbox.c: a pod's sandbox, made and made anew; import.c:
+ * podfs-image; plan.c: the launch plan; start.c: the ways into a start; gc.c: images that go; policy.c: decisions as pure functions;
+ * restore.c: start-up; lost.c: lost pods; see.c: phase, why, wait; events.c: `events`. net_link.c: the connection to podfs-net; net.c: what is
+ * asked of it for one pod; net_set.c: settings of the network; net_again.c: after a restart of either side; net_etc.c: resolv.conf.
  */
 #ifndef PODFS_ENGINE_PRIVATE_H
 #define PODFS_ENGINE_PRIVATE_H
 
 #include "runtime/base/util.h"
 #include "runtime/engine/engine.h"
-#include "runtime/wire/wire.h"
+#include "runtime/engine/peer.h"
 
 #define HASH_SIZE 4096
 #define CONTAINERS_MAX 32
@@ -29,6 +30,12 @@ struct engine_private {
 	struct import *imports;
 	struct pull *pulls;      /* in the order asked for */
 	struct gc *gc;
+	struct net_link *net;    /* the connection to podfs-net */
+	uint64_t next_host;      /* host numbers are handed out in turn */
+	uint64_t host_max;       /* the largest that the pods' subnet has, as far as is known */
+	unsigned unplaced;       /* living pods whose network namespace is asked for: N_SYNC waits for them */
+	struct timer sync;       /* but no longer than this */
+	bool synced;             /* this podfs-net knows all pods */
 	bool closing;
 	struct engine *engine;   /* the one that this is of */
 	struct timer retry;      /* sweep.c */
@@ -42,34 +49,34 @@ void pods_insert(struct engine *en, struct pod *p);
 void pods_remove(struct engine *en, struct pod *p);
 
 struct spawn {
-	const char *program; /* podfs-pod, podfs-image */
+	const char *program; /* podfs-pod, podfs-image, podfs-net */
 	char *const *argv;
 	int fds[4], nfds;    /* fds[i] becomes i; -1: /dev/null */
 	bool environment;    /* it gets the server's own; else only a PATH */
+	char *const *also;   /* and these NAME=VALUE; NULL: none */
 };
 
 /* It is reaped by the kernel (SIGCHLD is ignored here). pidfd: gets one that is certainly its own, or -1; NULL: not
  * wanted. pid or -errno. */
 pid_t engine_spawn(struct engine *en, const struct spawn *how, int *pidfd);
 
-/* --- link.c --- */
-typedef void reply_fn(void *arg, int result, struct wire_in *in, const struct err *e);
+/* What an instance calls something in the kernel that another one has too: `name`, but for `podfs` where the state folder is not the
+ * usual one: then `podfs`, the separator and eight digits that follow from the state folder. */
+void instance_name(const struct config *cfg, const char *name, char separator, char *out, size_t size);
 
-struct request {
-	uint32_t seq;
-	reply_fn *fn;
-	void *arg;
-	struct request *next;
+/* --- link.c --- */
+struct op_place {
+	struct op_place *next;
+};
+struct op_row {
+	struct op_place *first, **tail;
 };
 
 struct pod_link {
-	struct watch watch;      /* the socket; fd -1: not connected */
+	struct peer peer;
 	struct pod *pod;
-	uint32_t seq;
-	struct request *requests;
-	struct out_msg *queue, **queue_tail; /* what the socket did not take yet */
-	size_t queued;
-	struct op *ops, **ops_tail; /* the first one is under way */
+	struct op_row ops;       /* changes of the record; the first one is under way */
+	struct op_row turns;     /* changes that have something to get first; the first one does, or is among ops */
 	char *record;            /* the text that is known to be on disk; NULL: not known */
 	struct timer timer;      /* of rmdir: the name is freed even if podfs-pod does not answer */
 	done_fn *remove_done;
@@ -82,16 +89,19 @@ struct pod_link {
 	struct timer revive;     /* lost.c: when the lost sandbox is made anew */
 	unsigned revivals, revive_tries;
 	uint64_t revived_ns;     /* CLOCK_MONOTONIC */
+	struct revival *revival; /* the sandbox is being made anew: ops wait for it */
+	unsigned net_ops;        /* ops that change the network */
+	struct timer net_timer;  /* the network is tried again */
+	unsigned net_tries;
 };
 
 int link_new(struct pod *p);               /* p->link; 0 or -ENOMEM */
 void link_free(struct pod *p);             /* answers what is waiting with ENODEV */
 int link_attach(struct pod *p, int sock);  /* takes over sock */
+bool link_up(const struct pod *p);         /* there is a connection */
 /* The connection is gone: closes it and answers every request with ENODEV. */
 void link_drop(struct pod *p);
-/* Sends o (seq is filled in); fn is called once, with the reply or -ENODEV; NULL: nobody waits for it. -errno: nothing was
- * sent and fn is not called. */
-int link_request(struct pod *p, struct wire_out *o, reply_fn *fn, void *arg);
+int link_request(struct pod *p, struct wire_out *o, reply_fn *fn, void *arg); /* as peer_request */
 
 /* Events from podfs-pod, called by link.c. */
 void pod_on_message(struct pod *p, struct wire_in *in);
@@ -99,9 +109,14 @@ void pod_on_disconnect(struct pod *p);
 
 /* --- op.c --- */
 struct op {
-	struct op *next;
+	struct op_place op, turn; /* in its pod's rows */
 	struct pod *pod;
 	uint64_t container;      /* serial; 0: the pod itself */
+	/* What must be had from elsewhere first, while the spec still is as it was; ops that have it come one behind another. > 0: nothing,
+	 * or it is there; 0: it is under way and ends in op_go; -errno. NULL: nothing. */
+	int (*before)(struct op *o, struct err *e);
+	/* Lets that go again: the change does not hold. Comes after revert. NULL: nothing. */
+	void (*undo)(struct op *o);
 	/* Changes the spec in memory. -errno: nothing was changed, e says why. */
 	int (*apply)(struct op *o, struct err *e);
 	/* Takes that back, when podfs-pod refused. */
@@ -123,7 +138,8 @@ struct op {
 	size_t len;
 	char *record; /* the new text, when it goes along */
 	uint64_t asked, asked_after; /* engine's asking: of the message; of what follows it */
-	bool by_root, was_set, sent;
+	bool by_root, was_set;
+	bool waiting, ready, sent; /* its turn has come; it stands among ops; podfs-pod has it */
 	bool pending, was_pending, stop; /* the wish to start */
 	uid_t uid;
 	gid_t gid;
@@ -136,6 +152,10 @@ struct op {
  * called). Otherwise 0. */
 int op_run(struct op *o, struct err *e);
 struct op *op_new(struct pod *p, struct container *c, done_fn *done, void *arg);
+/* What `before` waited for is there, or has failed. */
+void op_go(struct op *o, int result, const struct err *e);
+void op_resume(struct pod *p); /* the sandbox has been made anew, or that has failed */
+void op_cancel(struct pod *p); /* p is about to be freed */
 struct container *op_container(const struct op *o); /* NULL when it has gone meanwhile */
 
 /* --- pod.c, container.c --- */
@@ -146,8 +166,7 @@ void container_free(struct container *c);
 struct container *container_by_id(struct pod *p, const char *id); /* NULL: none, or it has been removed */
 void container_unlink(struct container *c); /* out of p->containers */
 int pod_spawn(struct pod *p, const char *mode, struct err *e); /* mode NULL or "-remove"; connects p->link */
-/* Makes the sandbox: W_SANDBOX to a fresh podfs-pod. */
-int pod_sandbox(struct pod *p, reply_fn *fn, void *arg, struct err *e);
+void pod_put_groups(struct pod *p, struct wire_out *o); /* K_CGDIR* K_CGVERSION */
 /* Connects to the podfs-pod that listens in the run folder and asks for its state. False: nobody does. */
 bool pod_reconnect(struct pod *p);
 void pod_settled(struct pod *p); /* W_HELLO is answered, or will not be */
@@ -158,7 +177,76 @@ void container_show(struct container *c); /* status anew, from what podfs-pod sa
 int container_message_add(struct container *c, struct wire_out *o, struct err *e); /* W_ADD */
 void container_lost(struct container *c, const char *reason, const char *message);
 
+/* --- sandbox.c --- */
+/* A podfs-pod for p, and what its containers share. done comes when the sandbox stands, or with the reason why not. */
+int sandbox_make(struct pod *p, done_fn *done, void *arg, struct err *e);
+/* The same for one that is lost, and its containers as defined. While that is under way it is joined. */
+int sandbox_revive(struct pod *p, done_fn *done, void *arg, struct err *e);
+
+/* --- net.c --- */
+/* What a pod's network came to be. */
+struct net_got {
+	int netns;        /* -1: podfs-pod makes one that has lo alone */
+	uint64_t host;
+	struct strs ip;
+	char *resolv;     /* resolv.conf, where nobody has written it */
+	bool bare;        /* lo alone, though more was wanted: `why` */
+	char why[300];
+};
+#define NET_GOT_NONE ((struct net_got){ .netns = -1 })
+void net_got_free(struct net_got *g); /* closes netns */
+
+/* What is left in got when it returns is freed. */
+typedef void got_fn(void *arg, int result, struct net_got *got, const struct err *e);
+/* Gets what `net` means for p; ports and rates are those of its spec. 1: *got has it; 0: it is under way and fn will be called. */
+int net_get(struct pod *p, const struct net_choice *net, struct net_got *got, got_fn *fn, void *arg, struct err *e);
+void net_drop(struct pod *p);    /* what is under way is not wanted: fn is not called */
+void net_cancel(struct pod *p);  /* the same, and fn is told */
+/* The pod's spec and descriptor get g's, and g theirs. */
+void net_swap(struct pod *p, struct net_got *g);
+void net_settle(struct pod *p, bool bare, const char *why); /* podfs-pod is in it */
+void net_down(struct pod *p, const struct err *e);          /* it has not got what it should have */
+/* Lets go what was got for `net`. */
+void net_let_go(struct pod *p, const struct net_choice *net, int *netns);
+void net_leave(struct pod *p);   /* out of the tree: name and ports are free for others */
+void net_forget(struct pod *p);  /* its podfs-pod is gone */
+void net_put_etc(const struct pod *p, struct wire_out *o); /* K_HOSTS K_RESOLV */
+/* 0: containers may start; else why not. */
+int net_may_start(const struct pod *p, struct err *e);
+void net_on_message(struct engine *en, struct wire_in *in); /* an event of podfs-net */
+/* Parts of N_ATTACH and N_CNI_ADD, and of their reply. */
+void net_put_choice(const struct net_choice *net, uint64_t host, struct wire_out *o); /* begins it */
+void net_put_pod(const struct pod *p, struct wire_out *o);
+unsigned net_patience(const struct net_choice *net); /* seconds */
+int net_read_reply(const struct net_choice *net, struct wire_in *in, struct net_got *got);
+
+/* --- net_set.c --- */
+bool net_sets(const struct spec_field *f); /* its writes need podfs-net */
+int net_set_prepare(struct op *o);         /* fills in what is to be done; 0 or -ENOMEM */
+/* Gets what `network` says where that takes so long that the sandbox is made without: of CNI. */
+void net_bring_up(struct pod *p);
+
+/* --- net_again.c --- */
+int net_open(struct engine *en);          /* 0 or -ENOMEM */
+void net_begin_soon(struct engine *en);   /* the records are read: podfs-net is started if it is needed */
+void net_close(struct engine *en);
+void net_resume(struct pod *p);           /* W_HELLO is answered: podfs-net is told of it */
+void net_connected(struct engine *en);    /* to a podfs-net that may know nothing */
+bool net_wanted(const struct engine *en); /* podfs-net is needed, though nothing is asked of it */
+
+/* --- net_etc.c --- */
+/* What resolv.conf is where nobody has written it. dns: servers that know the pods' names; own: in a network of its own, where the
+ * loopback is another one than the host's. */
+void net_resolv(const struct strs *dns, bool own, struct buf *out);
+/* The same of the text of the host's file: for tests. */
+void net_resolv_of(const char *text, const struct strs *dns, bool own, struct buf *out);
+
 /* --- set.c --- */
+/* The parts of an op that sets o->field: for those that have more to do. */
+int set_apply(struct op *o, struct err *e);
+void set_revert(struct op *o);
+/* For op_run; by root. NULL: no memory. */
+struct op *set_op(struct pod *p, struct container *c, const struct spec_field *f, const char *text, size_t len, done_fn *done, void *arg);
 /* Sends the limits of the spec anew: for groups that were made anew. c NULL: the pod's own. */
 int limits_apply(struct pod *p, struct container *c, struct err *e);
 
@@ -211,6 +299,8 @@ struct gc_image {
 	uint64_t used_ns, imported_ns;
 	bool named; /* a container names it */
 };
+/* The next host number from `next` on that is none of taken (sorted here), then from 2; 0: 2…max are all taken. */
+uint64_t lease_choose(uint64_t *taken, size_t n, uint64_t next, uint64_t max);
 /* Which image goes first; n: none may. pressing: also one that has just come. */
 size_t gc_choose(const struct gc_image *v, size_t n, uint64_t now_ns, bool pressing);
 
@@ -282,7 +372,7 @@ int restore_all(struct engine *en, struct err *e);
 void restore_one(struct engine *en, const char *uid);
 int pod_record_read(struct engine *en, const char *uid, struct pod_spec **out, char **as_read, bool *leaving, struct err *e);
 void restore_hello(struct pod *p);         /* after a connection to a living podfs-pod */
-int pod_revive(struct pod *p, struct err *e); /* a new podfs-pod for one that is lost */
+void reap_cancel(struct engine *en, const char *uid); /* the group is about to be made again */
 void reap_cgroups(struct engine *en, const char *uid); /* kills and removes, again until it holds */
 void reap_free(struct engine *en);
 

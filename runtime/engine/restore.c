@@ -65,7 +65,7 @@ void reap_cgroups(struct engine *en, const char *uid)
 }
 
 /* The group is about to be made again. */
-static void reap_cancel(struct engine *en, const char *uid)
+void reap_cancel(struct engine *en, const char *uid)
 {
 	for (struct reap *r = en->priv->reaps, *next; r; r = next) {
 		next = r->next;
@@ -78,43 +78,6 @@ void reap_free(struct engine *en)
 {
 	while (en->priv->reaps)
 		reap_drop(en->priv->reaps);
-}
-
-/* --- a sandbox made anew --- */
-
-static int send_add(struct container *c, struct err *e)
-{
-	struct wire_out o = { 0 };
-	int r = container_message_add(c, &o, e);
-	lost_put(c, &o);
-	if (!r)
-		r = link_request(c->pod, &o, NULL, NULL);
-	wire_free(&o);
-	return r;
-}
-
-int pod_revive(struct pod *p, struct err *e)
-{
-	struct engine *en = p->engine;
-	link_drop(p);
-	lost_no_more(p);
-	reap_cancel(en, p->spec->uid);
-	cg_destroy(en->cg, p->spec->uid);
-	int r = cg_create(en->cg, p->spec->uid, NULL, e);
-	if (!r)
-		r = pod_spawn(p, NULL, e);
-	if (!r)
-		r = pod_sandbox(p, NULL, NULL, e);
-	if (!r)
-		r = limits_apply(p, NULL, e);
-	for (size_t i = 0; !r && i < p->ncontainers; i++) {
-		r = send_add(p->containers[i], e);
-		if (!r)
-			r = limits_apply(p, p->containers[i], e);
-	}
-	if (!r)
-		engine_event(en, p, NULL, "sandbox made anew");
-	return r;
 }
 
 /* --- a living podfs-pod --- */
@@ -143,6 +106,8 @@ static void on_hello(void *arg, int result, struct wire_in *in UNUSED, const str
 	if (result >= 0 && read_again(p))
 		return;
 	pod_settled(p);
+	if (result >= 0)
+		net_resume(p);
 	for (size_t i = 0; result >= 0 && !p->leaving && i < p->ncontainers; i++) {
 		if (!p->containers[i]->log)
 			container_open_log(p->containers[i]);
@@ -196,9 +161,21 @@ static void place(struct engine *en, struct pod *p, bool leaving)
 	en->leaving = p;
 }
 
+static void on_brought_back(void *arg, int result, const struct err *e)
+{
+	struct pod *p = arg;
+	if (p->engine->priv->closing || p->leaving)
+		return;
+	if (result >= 0) {
+		lost_start(p);
+		return;
+	}
+	engine_event(p->engine, p, NULL, "could not be brought back: %s", e->text);
+	lost_revive(p);
+}
+
 static void bring_back(struct pod *p)
 {
-	struct engine *en = p->engine;
 	struct err e = { 0 };
 	if (pod_reconnect(p))
 		return;
@@ -208,12 +185,17 @@ static void bring_back(struct pod *p)
 	}
 	lost_read(p);
 	lost_containers(p, "ContainerStatusUnknown", "the node or its podfs-pod went down");
-	if (pod_revive(p, &e)) {
-		snprintf(p->lost, sizeof p->lost, "%.190s", e.text);
-		engine_event(en, p, NULL, "could not be brought back: %s", e.text);
-		return;
-	}
-	lost_start(p);
+	if (sandbox_revive(p, on_brought_back, p, &e))
+		on_brought_back(p, -e.code, &e);
+}
+
+/* As it was made last, until podfs-net says what it should be now. */
+static char *read_resolv(struct engine *en, const char *uid)
+{
+	char path[128];
+	_cleanup_buf_ struct buf text = { 0 };
+	snprintf(path, sizeof path, "pods/%s/etc/resolv.conf", uid);
+	return read_file_at(en->state_fd, path, SPEC_VALUE_MAX, &text) ? NULL : strdup(buf_str(&text));
 }
 
 void restore_one(struct engine *en, const char *uid)
@@ -239,6 +221,9 @@ void restore_one(struct engine *en, const char *uid)
 	for (size_t i = 0; i < spec->ncontainers; i++)
 		container_new(p, spec->containers[i]);
 	events_load(en, p);
+	if (spec->host >= en->priv->next_host)
+		en->priv->next_host = spec->host + 1;
+	spec->resolv_made = read_resolv(en, uid);
 	place(en, p, leaving);
 	bring_back(p);
 	/* The one that bring_back wrote, for a new podfs-pod, is another. */

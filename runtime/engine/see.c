@@ -164,7 +164,7 @@ static void why_waiting(const struct container *c, struct buf *out)
 		buf_printf(out, "%s: ended with exit code %d, next start in %.1f s", *s->reason ? s->reason : "waiting",
 			   s->exit_code, s->next_ns > now ? (double)(s->next_ns - now) / 1e9 : 0.0);
 	} else if (c->starting) {
-		buf_puts(out, "it is being started");
+		buf_puts(out, c->pod->net.busy ? "it starts once its pod's network is there" : "it is being started");
 	} else {
 		buf_printf(out, "%s%s%s", *s->reason ? s->reason : "not started yet", *s->message ? ": " : "", s->message);
 	}
@@ -209,6 +209,22 @@ static const struct container *worst(const struct pod *p)
 	return w;
 }
 
+/* What no container can start without; or what they have to do without. True: nothing else matters. */
+static bool why_network(const struct pod *p, struct buf *out)
+{
+	bool cni = p->spec->net.mode == NET_CNI;
+	if (p->net.up || !(*p->net.why || (cni && p->net.busy)))
+		return false;
+	if (cni && p->net.busy)
+		buf_printf(out, "its network (cni:%s) is being made", p->spec->net.cni);
+	else
+		buf_printf(out, "it has not got its network: %s", p->net.why);
+	if (cni)
+		return true;
+	buf_puts(out, "; ");
+	return false;
+}
+
 void engine_why(const struct pod *p, const struct container *c, struct buf *out)
 {
 	if (c) {
@@ -224,6 +240,8 @@ void engine_why(const struct pod *p, const struct container *c, struct buf *out)
 			buf_puts(out, "`echo start > ctl` makes it anew");
 		return;
 	}
+	if (why_network(p, out))
+		return;
 	if (!p->ncontainers) {
 		buf_puts(out, "the sandbox is up; it has no containers yet: write an image to `image`");
 		return;

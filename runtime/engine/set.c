@@ -35,7 +35,7 @@ static void image_revert(struct op *o)
 		free(take_ptr(c->spec->image));
 }
 
-static void set_revert(struct op *o)
+void set_revert(struct op *o)
 {
 	if (o->field->effect != SPEC_IMAGE) {
 		o->field->set(ref_of(o), o->old, strlen(o->old), NULL);
@@ -58,7 +58,7 @@ static int image_apply(struct op *o, struct err *e)
 	return r;
 }
 
-static int set_apply(struct op *o, struct err *e)
+int set_apply(struct op *o, struct err *e)
 {
 	struct container *c = op_container(o);
 	if (keep_old(o))
@@ -118,6 +118,11 @@ static int set_message(struct op *o, struct wire_out *out, struct err *e)
 	case SPEC_HOSTNAME:
 		wire_begin(out, W_HOSTNAME, 0);
 		wire_str(out, K_HOSTNAME, s->hostname);
+		net_put_etc(o->pod, out);
+		return 0;
+	case SPEC_ETC:
+		wire_begin(out, W_ETC, 0);
+		net_put_etc(o->pod, out);
 		return 0;
 	case SPEC_POLICY:
 		wire_begin(out, W_POLICY, 0);
@@ -131,7 +136,6 @@ static int set_message(struct op *o, struct wire_out *out, struct err *e)
 	case SPEC_NETWORK:
 	case SPEC_PORTS:
 	case SPEC_RATE:
-	case SPEC_ETC:
 	case SPEC_IMAGE:
 	case SPEC_INERT:
 		break;
@@ -156,27 +160,40 @@ static void set_after(struct op *o)
 		o->done(o->arg, r, &e);
 }
 
-int engine_set(struct pod *p, struct container *c, const struct spec_field *f, const char *text, size_t len, bool by_root,
-	       done_fn *done, void *arg, struct err *e)
+struct op *set_op(struct pod *p, struct container *c, const struct spec_field *f, const char *text, size_t len, done_fn *done, void *arg)
 {
 	struct op *o = op_new(p, c, done, arg);
 	if (o)
 		o->text = malloc(len + 1);
 	if (!o || !o->text) {
 		free(o);
-		return err_set(e, ENOMEM, "%s: out of memory", f->name);
+		return NULL;
 	}
 	memcpy(o->text, text, len);
 	o->text[len] = 0;
 	o->len = len;
 	o->field = f;
-	o->by_root = by_root;
+	o->by_root = true;
 	if (f->effect == SPEC_IMAGE) /* the start completes it */
 		o->asked_after = o->asked, o->asked = 0;
 	o->apply = set_apply;
 	o->revert = set_revert;
 	o->message = set_message;
 	o->after = set_after;
+	if (!net_sets(f) || !net_set_prepare(o))
+		return o;
+	free(o->text);
+	free(o);
+	return NULL;
+}
+
+int engine_set(struct pod *p, struct container *c, const struct spec_field *f, const char *text, size_t len, bool by_root,
+	       done_fn *done, void *arg, struct err *e)
+{
+	struct op *o = set_op(p, c, f, text, len, done, arg);
+	if (!o)
+		return err_set(e, ENOMEM, "%s: out of memory", f->name);
+	o->by_root = by_root;
 	return op_run(o, e);
 }
 

@@ -110,27 +110,45 @@ static int start_plainly(struct container *c, struct start *st, struct err *e)
 	return r;
 }
 
-/* --- the same, taking the wish out of the record --- */
+/* --- the same as an op: behind what changes the pod's network, and taking the wish out of the record --- */
+
+/* Only behind what changes the network. */
+static int taken_before(struct op *o UNUSED, struct err *e UNUSED)
+{
+	return 1;
+}
 
 static int taken_apply(struct op *o, struct err *e UNUSED)
 {
-	op_container(o)->spec->start_pending = false;
+	struct container_spec *cs = op_container(o)->spec;
+	o->was_pending = cs->start_pending;
+	cs->start_pending = false;
 	return 0;
 }
 
 static void taken_revert(struct op *o)
 {
-	op_container(o)->spec->start_pending = true;
+	op_container(o)->spec->start_pending = o->was_pending;
 }
 
 static int taken_message(struct op *o, struct wire_out *out, struct err *e)
 {
-	return plan_message(op_container(o), out, e);
+	int r = net_may_start(o->pod, e);
+	return r ? r : plan_message(op_container(o), out, e);
 }
 
 static int taken_send(struct op *o, struct wire_out *out, struct err *e)
 {
 	return send_start(op_container(o), out, o->arg, e);
+}
+
+/* Nobody waits to hear of it: it is tried again with the network (net_set.c). */
+static void hold(struct container *c, const struct err *e)
+{
+	c->held = true;
+	c->last_error = e->code;
+	container_show(c);
+	engine_changed(c->pod->engine, c->pod, CHANGE_STATE);
 }
 
 /* It was queued behind another change, and could not be sent when its turn came. */
@@ -145,14 +163,18 @@ static void taken_failed(void *arg, int result, const struct err *e)
 		return;
 	c->starting = false;
 	tell_failure(c, e);
-	container_give_up(c, e->code, e->text);
+	if (!st.done && net_may_start(c->pod, NULL))
+		hold(c, e);
+	else
+		container_give_up(c, e->code, e->text);
 }
 
-static int start_wished(struct container *c, struct start *st, struct err *e)
+static int start_in_turn(struct container *c, struct start *st, struct err *e)
 {
 	struct op *o = op_new(c->pod, c, taken_failed, st);
 	if (!o)
 		return no_memory(c, e);
+	o->before = taken_before;
 	o->apply = taken_apply;
 	o->revert = taken_revert;
 	o->message = taken_message;
@@ -173,7 +195,13 @@ static int go_start(struct container *c, done_fn *done, void *arg, struct err *e
 		return no_memory(c, e);
 	pull_leave(c);
 	mend_groups(c);
-	int r = c->spec->start_pending ? start_wished(c, st, e) : start_plainly(c, st, e);
+	uint64_t asking = c->pod->engine->asking;
+	c->pod->engine->asking = 0;
+	if (net_may_start(c->pod, NULL))
+		net_bring_up(c->pod);
+	c->pod->engine->asking = asking;
+	bool in_turn = c->spec->start_pending || c->pod->net.busy;
+	int r = in_turn ? start_in_turn(c, st, e) : start_plainly(c, st, e);
 	if (r)
 		free(st);
 	return r;
@@ -259,6 +287,7 @@ static void asked_anew(struct container *c)
 {
 	free(take_ptr(c->refusal));
 	c->last_error = 0;
+	c->held = false;
 	c->starts++;
 }
 
@@ -299,7 +328,7 @@ void container_start(struct container *c)
 void container_resume(struct container *c)
 {
 	struct err e = { 0 };
-	if (c->pod->link->watch.fd < 0 || !c->spec->start_pending || c->pull || c->starting)
+	if (!link_up(c->pod) || !c->spec->start_pending || c->pull || c->starting)
 		return;
 	if (container_go(c, false, NULL, NULL, &e))
 		could_not(c, &e);
@@ -315,6 +344,7 @@ int container_stop_waiting(struct container *c, done_fn *done, void *arg, struct
 void container_give_up(struct container *c, int code, const char *words)
 {
 	pull_leave(c);
+	c->held = false;
 	free(c->refusal);
 	c->refusal = strdup(words);
 	c->last_error = code;

@@ -51,7 +51,7 @@ int addr_parse(const char *text, sa_family_t family, struct net_addr *out)
 
 int addr_subnet(const char *text, sa_family_t family, struct net_addr *out, struct err *e)
 {
-	if (!strcmp(text, "-")) {
+	if (!strcmp(text, "none")) {
 		*out = (struct net_addr){ .family = AF_UNSPEC };
 		return 0;
 	}
@@ -82,6 +82,11 @@ int addr_host(const struct net_addr *subnet, uint64_t n, struct net_addr *out)
 	return 0;
 }
 
+struct net_addr addr_network(const struct net_addr *a)
+{
+	return network_of(a, a->prefix);
+}
+
 bool addr_same(const struct net_addr *a, const struct net_addr *b)
 {
 	return a->family == b->family && !memcmp(a->bytes, b->bytes, addr_len(a));
@@ -101,7 +106,7 @@ bool addr_overlap(const struct net_addr *a, const struct net_addr *b)
 const char *addr_text(const struct net_addr *a, char out[NET_ADDR_TEXT])
 {
 	if (!addr_is(a) || !inet_ntop(a->family, a->bytes, out, NET_ADDR_TEXT))
-		strcpy(out, "-");
+		strcpy(out, "none");
 	return out;
 }
 

@@ -26,10 +26,11 @@ static inline unsigned addr_len(const struct net_addr *a) { return a->family == 
 
 /* An address without a prefix: its prefix is the whole length. -EINVAL. */
 int addr_parse(const char *text, sa_family_t family, struct net_addr *out);
-/* `10.213.0.0/20`, `fd00::/64`; `-`: AF_UNSPEC. A subnet has room for two hosts at least and no bits behind its prefix. */
+/* `10.213.0.0/20`, `fd00::/64`; `none`: AF_UNSPEC. A subnet has room for two hosts at least and no bits behind its prefix. */
 int addr_subnet(const char *text, sa_family_t family, struct net_addr *out, struct err *e);
 /* Host number n of the subnet, with its prefix. AF_UNSPEC if the subnet is; -ERANGE: not a host's number there (0, IPv4's last). */
 int addr_host(const struct net_addr *subnet, uint64_t n, struct net_addr *out);
+struct net_addr addr_network(const struct net_addr *a); /* the subnet that an address with its prefix is of */
 bool addr_same(const struct net_addr *a, const struct net_addr *b); /* without the prefix */
 bool addr_within(const struct net_addr *a, const struct net_addr *subnet);
 bool addr_overlap(const struct net_addr *a, const struct net_addr *b); /* as subnets */

@@ -66,7 +66,7 @@ static int add_veth(struct net *n, const struct attachment *a, int netns, struct
 			r = link_delete(n->links, a->veth, e);
 		else
 			bridge_lost(n);
-		if (r == -EPERM)
+		if (r == -EPERM || r == -EOPNOTSUPP)
 			return r;
 	}
 }
@@ -112,9 +112,7 @@ static int connect_fresh(struct net *n, const struct attachment *a, int *netns, 
 static int connect_again(struct net *n, const struct attachment *a, int fd, struct err *e)
 {
 	struct netns ns;
-	int repaired = 0, r = bridge_ensure(n, e);
-	if (!r)
-		r = netns_enter(fd, &ns, e);
+	int repaired = 0, r = netns_enter(fd, &ns, e);
 	if (r)
 		return r;
 	bool whole = has_veth(n, a, ns.links);
@@ -171,11 +169,14 @@ static void undo(struct net *n, const struct attachment *a)
 
 int attach(struct net *n, const struct attach_request *q, int *netns, struct err *e)
 {
-	struct attachment *a = describe(n, q, e);
 	*netns = -1;
-	if (!a)
-		return -e->code;
-	int r = q->netns < 0 ? connect_fresh(n, a, netns, e) : connect_again(n, a, q->netns, e);
+	int r = bridge_ensure(n, e); /* before all else: the addresses follow from its subnets */
+	struct attachment *a = r ? NULL : describe(n, q, e);
+	if (!a) {
+		idle_later(n);
+		return r ? r : -e->code;
+	}
+	r = q->netns < 0 ? connect_fresh(n, a, netns, e) : connect_again(n, a, q->netns, e);
 	bool known = attachment_find(n, a->uid);
 	if (r) {
 		if (!known)
@@ -195,14 +196,31 @@ int attach(struct net *n, const struct attach_request *q, int *netns, struct err
 	return r;
 }
 
+void attachment_leave(struct net *n, struct attachment *a)
+{
+	ports_drop(n, a->uid);
+	watch_pass(n);
+	names_drop(n, a);
+	a->left = true;
+}
+
+/* A pod whose attachment a process before this one made. */
+static void detach_unknown(struct net *n, const char *uid)
+{
+	char veth[IFNAMSIZ];
+	net_veth_name(uid, veth);
+	if (link_index(n->links, veth) > 0)
+		remove_later(n, uid, veth);
+}
+
 void detach(struct net *n, const char *uid)
 {
 	struct attachment *a = attachment_find(n, uid);
-	if (!a)
+	if (!a) {
+		detach_unknown(n, uid);
 		return;
-	ports_drop(n, uid);
-	watch_pass(n);
-	names_drop(n, a);
+	}
+	attachment_leave(n, a);
 	rate_drop(n, a);
 	forget_neighbour(n, a);
 	remove_later(n, uid, a->veth);

@@ -4,16 +4,19 @@
 #include "runtime/net/link_nl.h"
 #include "runtime/net/names.h"
 #include "runtime/net/nft.h"
+#include "runtime/net/subnet.h"
 
 #include <errno.h>
 #include <string.h>
+
+#define TRIES 4 /* of two who choose the same subnet again and again */
 
 static void bridge_alias(const struct net *n, char out[LINK_ALIAS])
 {
 	snprintf(out, LINK_ALIAS, "podfs: pods of %s", n->run);
 }
 
-/* --- what the host has already --- */
+/* --- subnets, and what the host has already --- */
 
 struct overlap {
 	struct net *n;
@@ -21,27 +24,45 @@ struct overlap {
 	struct err *e;
 };
 
+/* One that leads nowhere is in the way as far as it is the more special one: where it is the wider one it says that nobody has more. */
 static int check_route(void *arg, const struct link_route *r)
 {
 	const struct overlap *o = arg;
-	char mine[NET_ADDR_TEXT], theirs[NET_ADDR_TEXT], name[IFNAMSIZ] = "";
-	if (r->dst.family != o->subnet->family || r->link == o->n->bridge_index || !addr_overlap(&r->dst, o->subnet))
+	char mine[NET_ADDR_TEXT], theirs[NET_ADDR_TEXT], name[IFNAMSIZ] = "another way";
+	if (r->dst.family != o->subnet->family || (r->link && r->link == o->n->bridge_index) || !addr_overlap(&r->dst, o->subnet) ||
+	    (r->nowhere && r->dst.prefix < o->subnet->prefix))
 		return 0;
-	if (r->link)
+	if (r->link && !r->nowhere)
 		if_indextoname((unsigned)r->link, name);
-	return err_set(o->e, EADDRINUSE, "subnet %s of the pods overlaps with %s, which this host reaches by %s; choose another in the config",
-		addr_text_prefix(o->subnet, mine), addr_text_prefix(&r->dst, theirs), *name ? name : "another way");
+	return err_set(o->e, EADDRNOTAVAIL, "subnet %s of the pods overlaps with %s, which this host %s%s; choose another in the config",
+		addr_text_prefix(o->subnet, mine), addr_text_prefix(&r->dst, theirs), r->nowhere ? "makes unreachable" : "reaches by ",
+		r->nowhere ? "" : name);
 }
 
-static int check_overlap(struct net *n, struct err *e)
+static int check_subnet(struct net *n, int i, struct err *e)
 {
-	int r = 0;
-	for (int i = 0; i < 2 && !r; i++) {
-		struct overlap o = { n, &n->subnet[i], e };
-		if (addr_is(o.subnet))
-			r = link_each_route(n->links, o.subnet->family, check_route, &o, e);
-	}
+	struct overlap o = { n, &n->subnet[i], e };
+	return addr_is(o.subnet) ? link_each_route(n->links, o.subnet->family, check_route, &o, e) : 0;
+}
+
+/* What is `auto` moves on until it fits: not where pods have addresses already. */
+static int settle_subnet(struct net *n, int i, struct err *e)
+{
+	const struct net_addr kept = n->choice[i].kept;
+	char old[NET_ADDR_TEXT], new[NET_ADDR_TEXT];
+	int r;
+	while ((r = check_subnet(n, i, e)) == -EADDRNOTAVAIL && !n->subnets_used && subnet_next(n, i))
+		;
+	if (!r && addr_is(&kept) && n->choice[i].automatic && !addr_same(&kept, &n->subnet[i]))
+		server_event(n, N_EVENT, NULL, "this host has come to use %s, the pods' subnet: new pods get addresses of %s",
+			addr_text_prefix(&kept, old), addr_text_prefix(&n->subnet[i], new));
 	return r;
+}
+
+static int settle_subnets(struct net *n, struct err *e)
+{
+	int r = settle_subnet(n, 0, e);
+	return r ? r : settle_subnet(n, 1, e);
 }
 
 /* --- making --- */
@@ -50,12 +71,12 @@ static int check_overlap(struct net *n, struct err *e)
 static int make(struct net *n, const char *alias, struct err *e)
 {
 	unsigned char mac[6];
-	int r = check_overlap(n, e);
+	int r = settle_subnets(n, e);
 	net_mac(n->gateway, mac);
 	return r ? r : link_add(n->links, "bridge", n->bridge, alias, mac, e);
 }
 
-static int find_or_make(struct net *n, struct err *e)
+static int find_or_make(struct net *n, bool *made, struct err *e)
 {
 	char alias[LINK_ALIAS];
 	struct link_info l;
@@ -63,6 +84,7 @@ static int find_or_make(struct net *n, struct err *e)
 	int r = link_find(n->links, n->bridge, &l);
 	if (r == -ENODEV) {
 		r = make(n, alias, e);
+		*made = !r;
 		if (!r)
 			r = link_find(n->links, n->bridge, &l);
 	}
@@ -73,6 +95,10 @@ static int find_or_make(struct net *n, struct err *e)
 			n->bridge, *l.alias ? l.alias : "none");
 	n->bridge_index = l.index;
 	watch_bridge(n);
+	if (!*made)
+		r = subnet_adopt(n, e);
+	if (r)
+		return r;
 	return l.up ? 0 : link_set_up(n->links, l.index, e);
 }
 
@@ -105,26 +131,60 @@ static int complete(struct net *n, struct err *e)
 	return r;
 }
 
+/* Somebody may have chosen the same subnet at the same time: now that our route is there, one of us at least sees the other. */
+static int look_again(struct net *n, struct err *e)
+{
+	int r = check_subnet(n, 0, e);
+	if (!r)
+		r = check_subnet(n, 1, e);
+	if (r == -EADDRNOTAVAIL) {
+		link_delete(n->links, n->bridge, NULL);
+		bridge_lost(n);
+	}
+	return r;
+}
+
+static int raise_bridge(struct net *n, struct err *e)
+{
+	for (int tries = 0;; tries++) {
+		bool made = false;
+		int r = n->bridge_index ? 0 : find_or_make(n, &made, e);
+		if (!r)
+			r = complete(n, e);
+		if (r || !made)
+			return r;
+		r = look_again(n, e);
+		if (r != -EADDRNOTAVAIL || tries == TRIES)
+			return r;
+	}
+}
+
+static int ensure(struct net *n, struct err *e)
+{
+	int r = subnet_load(n, e);
+	if (!r && !n->bridge_whole)
+		r = raise_bridge(n, e);
+	return r ? r : subnet_keep(n, e);
+}
+
 int bridge_ensure(struct net *n, struct err *e)
 {
 	struct err local = { 0 };
-	int r = n->bridge_index ? 0 : find_or_make(n, &local);
-	if (!r && !n->bridge_whole)
-		r = complete(n, &local);
-	if (!r)
-		r = nft_ensure(n->nft, n->bridge, n->subnet, &local);
+	int r = ensure(n, &local);
 	if (r) {
 		bridge_lost(n);
 		if (e)
 			*e = local;
 		return r;
 	}
+	table_later(n);
 	if (n->bridge_whole)
 		return 0;
-	n->bridge_whole = true;
+	n->bridge_whole = n->subnets_used = true;
 	names_start_later(n);
 	foreign_look_later(n);
 	watch_pass(n);
+	info_tell(n);
 	return 0;
 }
 
@@ -162,9 +222,12 @@ int bridge_remove(struct net *n, struct err *e)
 	if (r || p.count)
 		return r ? r : err_set(e, EBUSY, "link %s still has %u ports", n->bridge, p.count);
 	bridge_lost(n);
-	names_stop(n);
+	n->subnets_used = false;
+	subnet_reset(n);
+	names_end(n); /* it takes a while, as the bridge does */
 	r = nft_remove(n->nft, e);
-	if (r || !ours)
-		return r;
-	return link_delete(n->links, n->bridge, e);
+	if (!r && ours)
+		r = link_delete(n->links, n->bridge, e);
+	names_stop(n);
+	return r;
 }

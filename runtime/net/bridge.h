@@ -1,6 +1,6 @@
 /* The bridge, and what the host needs to route for it.
  *
- * Owns the link named on the command line with the gateways' addresses, and starts and ends with it the table and dnsmasq. Of the
+ * Owns the link named on the command line with the gateways' addresses, and begins and ends with it the table and dnsmasq. Of the
  * host's own settings it changes two, forwarding of IPv4 and of IPv6, and those only to on.
  */
 #ifndef PODFS_NET_BRIDGE_H
@@ -9,12 +9,16 @@
 #include "runtime/net/private.h"
 
 /* Everything that a pod's veth is to be put into: n->bridge_index. Costs nothing when it was made or looked at before. A subnet that
- * overlaps with what the host has: -EADDRINUSE. */
+ * overlaps with what the host has: -EADDRNOTAVAIL. */
 int bridge_ensure(struct net *n, struct err *e);
 /* Somebody may have changed it: the next bridge_ensure looks at all of it, and puts the pods' veths back into it. */
 void bridge_lost(struct net *n);
 /* With table, dnsmasq and files; left alone while it has ports that no attachment of ours accounts for. */
 int bridge_remove(struct net *n, struct err *e);
+
+/* --- table.c --- */
+int table_ensure(struct net *n, struct err *e); /* costs nothing when it was made, or this kernel cannot have it */
+void table_later(struct net *n);                /* once the requests at hand are answered */
 
 /* --- forward.c --- */
 int forward_on(struct net *n, struct err *e); /* both families as far as there are subnets */

@@ -15,6 +15,7 @@
 struct question {
 	struct net *net;
 	struct asker who;
+	int netns; /* made for it: the reply carries it; -1: none was */
 };
 
 static const char *str_of(const struct wire_in *in, enum net_key key)
@@ -49,12 +50,12 @@ static int open_once(struct net *n, struct err *e)
 	static char cache[PATH_MAX];
 	if (n->cni)
 		return 0;
-	snprintf(cache, sizeof cache, "%s/cni", n->run);
+	snprintf(cache, sizeof cache, "%s/cni", n->state);
 	struct cni_setup s = {
 		.loop = &n->loop,
 		.conf = setting("PODFS_CNI_CONF", CONF),
 		.bin = setting("PODFS_CNI_PATH", PLUGINS),
-		.cache = setting("PODFS_CNI_CACHE", cache),
+		.cache = cache,
 		.deadline_ms = CNI_DEADLINE_S * 1000,
 		.retry_ms = CNI_RETRY_MS,
 		.arg = n,
@@ -64,23 +65,33 @@ static int open_once(struct net *n, struct err *e)
 	return cni_open(&n->cni, &s, e);
 }
 
-static void reply_addrs(const struct question *q, const struct strs *addrs)
+static void put_all(struct wire_out *o, enum net_key key, const struct strs *s)
 {
+	for (size_t i = 0; i < s->n; i++)
+		wire_str(o, (enum wire_key)key, s->v[i]);
+}
+
+static void reply_done(const struct question *q, const struct cni_answer *got)
+{
+	static const struct cni_answer none;
 	struct wire_out o = { 0 };
 	if (!server_reply_begin(q->net, &q->who, &o))
 		return;
-	for (size_t i = 0; addrs && i < addrs->n; i++)
-		wire_str(&o, (enum wire_key)K_ADDR, addrs->v[i]);
+	put_all(&o, K_ADDR, got ? &got->addrs : &none.addrs);
+	put_all(&o, K_DNS, got ? &got->dns : &none.dns);
+	if (q->netns >= 0)
+		wire_fd(&o, q->netns);
 	server_send(q->net, &o);
 }
 
-static void on_done(void *arg, const struct err *e, const struct strs *addrs)
+static void on_done(void *arg, const struct err *e, const struct cni_answer *got)
 {
 	_cleanup_free_ struct question *q = arg;
 	if (e)
 		server_reply(q->net, &q->who, -e->code, e);
 	else
-		reply_addrs(q, addrs);
+		reply_done(q, got);
+	close_fd(&q->netns);
 	leave_later(q->net);
 }
 
@@ -97,7 +108,7 @@ static struct question *question(struct net *n, const struct asker *a, const str
 		server_reply(n, a, r, &e);
 		return NULL;
 	}
-	*q = (struct question){ .net = n, .who = *a };
+	*q = (struct question){ .net = n, .who = *a, .netns = -1 };
 	return q;
 }
 
@@ -119,14 +130,18 @@ static int read_ports(const struct wire_in *in, struct port *out, size_t *n, str
 	return 0;
 }
 
-/* The chain makes eth0 only; other runtimes run the plugin `loopback` before it. */
-static int raise_lo(int netns, struct err *e)
+/* A namespace with lo up, the pod's or a new one: the chain makes eth0 only; other runtimes run the plugin `loopback` before it. */
+static int find_netns(struct question *q, int given, int *out, struct err *e)
 {
 	struct netns ns;
-	int r = netns >= 0 ? netns_enter(netns, &ns, e) : -EINVAL;
-	if (!r)
-		netns_close(&ns);
-	return r == -EINVAL ? err_set(e, EINVAL, "no network namespace was given") : r;
+	int r = given >= 0 ? netns_enter(given, &ns, e) : spare_take(q->net, &ns, e);
+	if (r)
+		return r;
+	if (given < 0)
+		q->netns = take_fd(&ns.fd);
+	*out = given < 0 ? q->netns : given;
+	netns_close(&ns);
+	return 0;
 }
 
 void cni_add(struct net *n, const struct asker *a, struct wire_in *in)
@@ -139,7 +154,7 @@ void cni_add(struct net *n, const struct asker *a, struct wire_in *in)
 		.uid = str_of(in, K_UID),
 		.pod = str_of(in, K_POD),
 		.network = str_of(in, K_CNI),
-		.netns = in->nfds ? in->fds[0] : -1,
+		.netns = -1,
 		.rate_in = u64_of(in, K_RATE_IN),
 		.rate_out = u64_of(in, K_RATE_OUT),
 	};
@@ -152,7 +167,7 @@ void cni_add(struct net *n, const struct asker *a, struct wire_in *in)
 		read_ports(in, ports, &r.nports, &e);
 	r.ports = ports;
 	if (!e.code)
-		raise_lo(r.netns, &e);
+		find_netns(q, in->nfds ? in->fds[0] : -1, &r.netns, &e);
 	if (e.code)
 		on_done(q, &e, NULL);
 	else
@@ -174,7 +189,7 @@ struct sync {
 	void *arg;
 };
 
-static void on_stranger_gone(void *arg, const struct err *e, const struct strs *addrs)
+static void on_stranger_gone(void *arg, const struct err *e, const struct cni_answer *got)
 {
 	leave_later(arg);
 }

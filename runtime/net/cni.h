@@ -1,8 +1,8 @@
 /* Networks of /etc/cni/net.d: chains of plugins, run with a deadline.
  *
  * Takes what the server asks, and answers the asker itself when the chain has ended; cni_chain.h owns the rest. The environment says
- * where things are: PODFS_CNI_CONF (/etc/cni/net.d), PODFS_CNI_PATH (/usr/lib/cni:/opt/cni/bin), and PODFS_CNI_CACHE, the folder of
- * cached results. That one has to outlive a reboot, as the leases of host-local do; without it, it is RUN/cni.
+ * where things are: PODFS_CNI_CONF (/etc/cni/net.d), PODFS_CNI_PATH (/usr/lib/cni:/opt/cni/bin). Cached results are in STATE/cni: they
+ * have to outlive a reboot, as the leases of host-local do.
  */
 #ifndef PODFS_NET_CNI_H
 #define PODFS_NET_CNI_H

@@ -44,18 +44,31 @@ static int prepare(struct chain *ch, const struct cni_request *q, const char *id
 
 static void answer_attached(struct chain *ch, const struct cni_request *q, cni_done *done, void *arg)
 {
-	struct strs addrs = { 0 };
+	struct call call = { done, arg };
 	if (ch->netns < 0)
 		ch->netns = fcntl(q->netns, F_DUPFD_CLOEXEC, 3);
-	cni_result_addrs(ch->rec.result, &addrs);
-	done(arg, NULL, &addrs);
-	strs_free(&addrs);
+	answer_added(ch, &call);
+}
+
+static void drop_after(struct chain *ch, struct err *e)
+{
+	struct chain *after = take_ptr(ch->after);
+	if (after)
+		answer(&after->call, e, NULL);
+	chain_free(after);
+}
+
+/* A DEL runs, or will as soon as an ADD has ended that nobody wants any more. */
+static bool is_going(const struct chain *ch)
+{
+	return ch->op == OP_DEL || ch->unwanted;
 }
 
 /* After what is there now, if there is something. */
 static int add_new(struct cni *c, const struct cni_request *q, const char *id, struct chain *old, const struct call *call, struct err *e)
 {
-	if (old && old->stage != ATTACHED && old->stage != RETRYING)
+	bool rests = old && (old->stage == ATTACHED || old->stage == RETRYING);
+	if (old && !rests && !is_going(old))
 		return err_set(e, EBUSY, "the pod's network is being changed already");
 	struct chain *ch = chain_new(c);
 	int r = ch ? prepare(ch, q, id, e) : err_set(e, ENOMEM, "not enough memory");
@@ -65,8 +78,12 @@ static int add_new(struct cni *c, const struct cni_request *q, const char *id, s
 	}
 	ch->call = *call;
 	if (old) {
+		struct err replaced = { 0 };
+		err_set(&replaced, ECANCELED, "another network was asked for meanwhile");
+		drop_after(old, &replaced);
 		old->after = ch;
-		chain_begin(old, OP_DEL);
+		if (rests)
+			chain_begin(old, OP_DEL);
 	} else {
 		chain_link(ch);
 		chain_begin(ch, OP_ADD);
@@ -91,14 +108,6 @@ void chain_add(struct cni *c, const struct cni_request *q, cni_done *done, void 
 		r = add_new(c, q, id, old, &(struct call){ done, arg }, &e);
 	if (r)
 		done(arg, &e, NULL);
-}
-
-static void drop_after(struct chain *ch, struct err *e)
-{
-	struct chain *after = take_ptr(ch->after);
-	if (after)
-		answer(&after->call, e, NULL);
-	chain_free(after);
 }
 
 static void del_now(struct chain *ch, struct err *cancelled)

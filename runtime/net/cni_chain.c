@@ -156,16 +156,22 @@ static void checked(struct chain *ch, const struct err *e)
 	chain_run_next(c);
 }
 
+void answer_added(struct chain *ch, struct call *call)
+{
+	struct cni_answer got = { 0 };
+	struct err e = { 0 };
+	if (cni_result_addrs(ch->rec.result, &got.addrs) || cni_result_dns(ch->rec.result, &got.dns))
+		err_set(&e, ENOMEM, "not enough memory");
+	answer(call, e.code ? &e : NULL, &got);
+	strs_free(&got.addrs);
+	strs_free(&got.dns);
+}
+
 static void added(struct chain *ch)
 {
 	struct cni *c = ch->cni;
-	struct strs addrs = { 0 };
-	struct err e = { 0 };
 	come_to_rest(ch, ATTACHED);
-	if (cni_result_addrs(ch->rec.result, &addrs))
-		err_set(&e, ENOMEM, "not enough memory");
-	answer(&ch->call, e.code ? &e : NULL, &addrs);
-	strs_free(&addrs);
+	answer_added(ch, &ch->call);
 	chain_run_next(c);
 }
 

@@ -28,8 +28,12 @@ struct cni_setup {
 	void (*freed)(void *arg, const char *uid);                   /* what was told as a leak is gone */
 };
 
-/* e NULL: it went well. addrs: of ADD, ADDRESS/PREFIX each. */
-typedef void cni_done(void *arg, const struct err *e, const struct strs *addrs);
+/* What ADD has brought: ADDRESS/PREFIX each, and addresses of name servers. */
+struct cni_answer {
+	struct strs addrs, dns;
+};
+/* e NULL: it went well. got: of ADD. */
+typedef void cni_done(void *arg, const struct err *e, const struct cni_answer *got);
 
 struct cni_request {
 	const char *uid, *pod, *network;

@@ -317,6 +317,18 @@ int cni_result_addrs(const struct json_t *result, struct strs *out)
 	return 0;
 }
 
+int cni_result_dns(const struct json_t *result, struct strs *out)
+{
+	const json_t *servers = json_object_get(json_object_get(result, "dns"), "nameservers");
+	for (size_t i = 0; i < json_array_size(servers) && out->n < ADDRS_MAX; i++) {
+		char bytes[16];
+		const char *a = json_string_value(json_array_get(servers, i));
+		if (a && (inet_pton(AF_INET, a, bytes) == 1 || inet_pton(AF_INET6, a, bytes) == 1) && strs_add(out, a, strlen(a)))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 bool cni_failure_parse(const char *text, size_t len, unsigned *code, struct buf *words)
 {
 	_cleanup_json_ json_t *j = NULL;

@@ -52,6 +52,8 @@ int cni_stdin(const struct cni_record *r, size_t i, const struct json_t *prev, c
 int cni_result_parse(const char *text, size_t len, struct json_t **out, struct err *e);
 /* ADDRESS/PREFIX of the pod's interface, IPv4 first. */
 int cni_result_addrs(const struct json_t *result, struct strs *out);
+/* Addresses of the name servers that it names: nothing else, whatever stands there. */
+int cni_result_dns(const struct json_t *result, struct strs *out);
 /* What it has printed when it failed: code and words. False: that is no error of CNI's. */
 bool cni_failure_parse(const char *text, size_t len, unsigned *code, struct buf *words);
 

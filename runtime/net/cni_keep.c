@@ -5,12 +5,12 @@
 #include <fcntl.h>
 #include <string.h>
 
-void answer(struct call *call, const struct err *e, const struct strs *addrs)
+void answer(struct call *call, const struct err *e, const struct cni_answer *got)
 {
 	struct call c = *call;
 	*call = (struct call){ 0 };
 	if (c.fn)
-		c.fn(c.arg, e, addrs);
+		c.fn(c.arg, e, got);
 }
 
 struct chain *chain_new(struct cni *c)

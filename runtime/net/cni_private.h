@@ -53,7 +53,7 @@ struct cni {
 	uint64_t tickets;
 };
 
-void answer(struct call *call, const struct err *e, const struct strs *addrs); /* once: call is empty then */
+void answer(struct call *call, const struct err *e, const struct cni_answer *got); /* once: call is empty then */
 
 /* --- cni_chain.c --- */
 /* Queues it. DEL goes on where it has failed, or takes back all of what stands. */
@@ -61,6 +61,9 @@ void chain_begin(struct chain *ch, enum op op);
 void chain_run_next(struct cni *c); /* of those that are queued, as many as may */
 void chain_run_done(struct cni_run *r);
 void chain_timer(struct timer *t);
+
+/* Answers with what the cached result says. */
+void answer_added(struct chain *ch, struct call *call);
 
 /* --- cni_keep.c --- */
 struct chain *chain_new(struct cni *c); /* in no list; NULL: no memory */

@@ -2,6 +2,7 @@
 #include "runtime/net/cni_run.h"
 
 #include "runtime/base/util.h"
+#include "runtime/net/oom.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,6 +53,7 @@ static _Noreturn void child(const struct start *s)
 	if (getppid() != s->parent)
 		_exit(127);
 	default_signals();
+	oom_restore();
 	if (!set_streams(s) || chdir("/"))
 		_exit(127);
 	umask(022);

@@ -1,31 +1,28 @@
 /* The dnsmasq process: see names.h.
  *
- * It is started as an ordinary user in a mount namespace of its own, so that it can read RUN/names wherever that lies and whoever
- * may enter it; and it is killed with us, since the next podfs-net starts one of its own.
+ * Port 53 is nobody's: a pod may publish it, or a server of the host have it at every address. dnsmasq listens at another one, and the
+ * table brings there what is sent to port 53 of the gateways. A kernel without nftables cannot: there it is 53.
  */
 #include "runtime/net/names.h"
 
+#include "runtime/net/bridge.h"
+#include "runtime/net/dnsmasq_child.h"
+#include "runtime/net/nft.h"
+
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <limits.h>
-#include <linux/capability.h>
-#include <linux/close_range.h>
 #include <poll.h>
-#include <pwd.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define NAMES_AT "/mnt" /* in its mount namespace */
+#define PORT_FIRST 10053
+#define PORT_END (PORT_FIRST + 256)
 #define BACKOFF_BASE_MS 1000
 #define BACKOFF_CAP_MS 60000
 #define STEADY_NS (60 * 1000000000ull) /* ran so long: the next failure is a first one again */
-#define NOT_PREPARED 125
 
 static const char *const programs[] = { "/usr/sbin/dnsmasq", "/usr/local/sbin/dnsmasq", "/sbin/dnsmasq" };
 
@@ -36,6 +33,7 @@ static struct {
 	struct timer start;
 	uint64_t started_ns;
 	unsigned backoff_ms;
+	bool deaf;      /* it could not listen everywhere: another port is tried */
 	char last[256]; /* the last line it said */
 } dns = { .end.fd = -1, .says.fd = -1 };
 
@@ -47,62 +45,38 @@ static const char *find_program(void)
 	return NULL;
 }
 
-/* --- in the child --- */
-
-static int keep_only_port_53(void)
+bool names_served(void)
 {
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct caps[2] = { 0 };
-	caps[0].effective = caps[0].permitted = caps[0].inheritable = 1u << CAP_NET_BIND_SERVICE;
-	if (syscall(SYS_capset, &head, caps))
-		return -errno;
-	return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0) ? -errno : 0;
+	return find_program();
 }
 
-/* Changing the user would clear the parent-death signal, so that comes last; who had no parent by then is killed by himself. */
-static int become(const struct passwd *user, pid_t parent)
+/* --- its port --- */
+
+static bool can_bind(const struct net_addr *at, int type, uint16_t port)
 {
-	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(0, NULL) || setgid(user->pw_gid) || setuid(user->pw_uid))
-		return -errno;
-	int r = keep_only_port_53();
-	if (r || prctl(PR_SET_PDEATHSIG, SIGKILL))
-		return r ? r : -errno;
-	return getppid() == parent && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? 0 : -ESRCH;
+	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	bool v4 = at->family == AF_INET;
+	_cleanup_close_ int fd = socket(at->family, type | SOCK_CLOEXEC, 0);
+	memcpy(v4 ? (void *)&a4.sin_addr : (void *)&a6.sin6_addr, at->bytes, addr_len(at));
+	return fd >= 0 && !bind(fd, v4 ? (struct sockaddr *)&a4 : (struct sockaddr *)&a6, v4 ? sizeof a4 : sizeof a6);
 }
 
-/* By its path: what was opened before belongs to the other mount namespace and cannot be bound in this one. */
-static int see_names(const char *run)
+static bool is_free(const struct net *n, uint16_t port)
 {
-	char names[PATH_MAX];
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
-		return -errno;
-	if (snprintf(names, sizeof names, "%s/names", run) >= (int)sizeof names)
-		return -ENAMETOOLONG;
-	return mount(names, NAMES_AT, NULL, MS_BIND, NULL) ? -errno : 0;
+	for (int i = 0; i < 2; i++)
+		if (addr_is(&n->gateway[i]) && (!can_bind(&n->gateway[i], SOCK_DGRAM, port) || !can_bind(&n->gateway[i], SOCK_STREAM, port)))
+			return false;
+	return true;
 }
 
-_Noreturn static void run_child(const struct net *n, const char *program, const struct passwd *user, int says, pid_t parent)
+void names_choose_port(struct net *n)
 {
-	char interface[32];
-	snprintf(interface, sizeof interface, "--interface=%s", n->bridge);
-	/* A name without a dot is a pod's or nobody's: the host's servers are not asked for it. */
-	const char *const argv[] = {
-		"dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--log-facility=-", interface,
-		"--except-interface=lo", "--bind-dynamic", "--no-hosts", "--hostsdir=" NAMES_AT, "--domain-needed",
-		NULL,
-	};
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* libnftables' socket is not */
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int r = null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(says, 2) < 0 ? -errno : see_names(n->run);
-	if (!r)
-		r = become(user, parent);
-	if (!r)
-		execv(program, (char *const *)(uintptr_t)argv);
-	dprintf(2, "%s: %s\n", program, strerror(r ? -r : errno));
-	_exit(NOT_PREPARED);
+	if (!find_program())
+		n->dns_port = 0;
+	else if (!dns.pid)
+		for (n->dns_port = PORT_FIRST; n->dns_port < PORT_END && !is_free(n, n->dns_port); n->dns_port++)
+			;
 }
 
 /* --- in podfs-net --- */
@@ -125,6 +99,7 @@ static void hear(void)
 	ssize_t len;
 	while ((len = read(dns.says.fd, chunk, sizeof chunk - 1)) > 0) {
 		chunk[len] = 0;
+		dns.deaf |= strstr(chunk, "failed to create listening socket") != NULL;
 		if (len && chunk[len - 1] == '\n')
 			chunk[len - 1] = 0;
 		const char *line = strrchr(chunk, '\n');
@@ -132,9 +107,12 @@ static void hear(void)
 	}
 }
 
+/* It runs on without a socket. */
 static void on_says(struct watch *w, uint32_t events)
 {
 	hear();
+	if (dns.deaf)
+		kill(dns.pid, SIGKILL);
 	if (events & EPOLLHUP)
 		close_watch(&net_self, w);
 }
@@ -157,7 +135,7 @@ static void on_end(struct watch *w UNUSED, uint32_t events UNUSED)
 	bury(n);
 	if (now_mono_ns() - dns.started_ns > STEADY_NS)
 		dns.backoff_ms = 0;
-	if (!dns.backoff_ms)
+	if (!dns.backoff_ms && !dns.deaf)
 		server_event(n, N_EVENT, NULL, "dnsmasq has ended, pods do not find each other by name until it runs again: %s", dns.last);
 	try_again(n);
 }
@@ -179,10 +157,14 @@ static int start(struct net *n, const char *program)
 	int says[2];
 	if (!user || pipe2(says, O_CLOEXEC | O_NONBLOCK))
 		return user ? -errno : -ENOENT;
-	pid_t parent = getpid();
+	const struct dnsmasq_child c = {
+		.program = program, .bridge = n->bridge, .run = n->run, .port = nft_missing(n->nft) ? 53 : n->dns_port, .user = user,
+		.says = says[1], .parent = getpid(),
+	};
+	dns.deaf = false;
 	dns.pid = fork();
 	if (!dns.pid)
-		run_child(n, program, user, says[1], parent);
+		dnsmasq_child(&c);
 	close(says[1]);
 	if (dns.pid > 0)
 		return watch_child(n, says[0]);
@@ -191,10 +173,24 @@ static int start(struct net *n, const char *program)
 	return -errno;
 }
 
-static void on_start(struct timer *t UNUSED)
+/* To another port: the table has to bring questions there. */
+static void move(struct net *n)
+{
+	struct err e = { 0 };
+	nft_lost(n->nft);
+	if (table_ensure(n, &e))
+		server_event(n, N_EVENT, NULL, "pods do not find each other by name: %s", e.text);
+}
+
+static void on_start(struct timer *t)
 {
 	struct net *n = &net_self;
 	const char *program = find_program();
+	if (dns.pid || !nft_ready(n->nft)) /* the table first: it starts us */
+		return;
+	if (dns.deaf)
+		move(n);
+	timer_stop(&n->loop, t);
 	if (!program && !dns.told_missing)
 		server_event(n, N_EVENT, NULL, "dnsmasq is not installed (package dnsmasq-base): pods do not find each other by name");
 	dns.told_missing = !program;
@@ -209,12 +205,17 @@ void names_start_later(struct net *n)
 		timer_arm(&n->loop, &dns.start, 0);
 }
 
-void dnsmasq_stop(struct net *n)
+void names_end(struct net *n)
 {
 	timer_stop(&n->loop, &dns.start);
-	if (dns.pid) {
+	if (dns.pid)
 		kill(dns.pid, SIGKILL);
+}
+
+void dnsmasq_stop(struct net *n)
+{
+	names_end(n);
+	if (dns.pid)
 		bury(n);
-	}
 	dns.backoff_ms = 0;
 }

@@ -1,6 +1,6 @@
 /* Rules of others that would drop what the pods send: looked for once the bridge stands, told in words, never touched.
  *
- * nftables' chains are nft.c's to read. The older iptables are read here, by the socket option that iptables-legacy uses, and
+ * nftables' chains are read as nft lists them. The older iptables are read by the socket option that iptables-legacy uses, and
  * only where /proc says that there is such a table: asking for one would make it.
  */
 #include "runtime/net/bridge.h"
@@ -13,7 +13,68 @@
 #include <linux/netfilter_ipv4/ip_tables.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
+#define LOOK_MS 50 /* some pods may be waiting */
+
 static struct timer look;
+
+/* --- nftables --- */
+
+/* A rule without a condition. */
+static bool drops_all(const char *rule)
+{
+	unsigned long long packets, bytes;
+	int n = 0;
+	if (sscanf(rule, "counter packets %llu bytes %llu %n", &packets, &bytes, &n) == 2)
+		rule += n;
+	return !strncmp(rule, "drop", 4) || !strncmp(rule, "reject", 6);
+}
+
+/* A base chain as nft lists it: whether its policy or its last rule takes what no rule before it accepted. */
+static bool listed_drops(char *chain)
+{
+	char *save = NULL, *last = chain;
+	bool policy = strstr(chain, "policy drop;");
+	for (char *line = strtok_r(chain, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		line += strspn(line, " \t");
+		if (*line != '}')
+			last = line;
+	}
+	return policy || drops_all(last);
+}
+
+static void examine(struct nft *t, const char *table, const char *chain, const char *bridge, struct buf *out)
+{
+	char quoted[IFNAMSIZ + 2];
+	_cleanup_buf_ struct buf list = { 0 };
+	buf_printf(&list, "list chain %s %s", table, chain);
+	_cleanup_free_ char *text = strdup(nft_list(t, &list));
+	snprintf(quoted, sizeof quoted, "\"%s\"", bridge);
+	if (text && !strstr(text, quoted) && listed_drops(text))
+		buf_printf(out, "%schain %s of table %s", out->len ? ", " : "", chain, table);
+}
+
+/* Chains that drop what they forward unless one of their rules accepts it, and none names the bridge. */
+static void look_at_nft(struct nft *t, const char *bridge, struct buf *out)
+{
+	_cleanup_buf_ struct buf list = { 0 };
+	buf_puts(&list, "list chains");
+	_cleanup_free_ char *text = strdup(nft_list(t, &list));
+	char *save = NULL, table[256] = "", chain[256] = "";
+	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
+		line += strspn(line, " \t");
+		char *brace = strstr(line, " {");
+		if (brace)
+			*brace = 0;
+		if (!strncmp(line, "table ", 6))
+			snprintf(table, sizeof table, "%s", line + 6);
+		else if (!strncmp(line, "chain ", 6))
+			snprintf(chain, sizeof chain, "%s", line + 6);
+		else if (strstr(line, "hook forward ") && strncmp(table, "bridge ", 7))
+			examine(t, table, chain, bridge, out);
+	}
+}
+
+/* --- iptables --- */
 
 /* Where IPv4 and IPv6 differ. */
 static const struct legacy {
@@ -83,7 +144,7 @@ static void on_look(struct timer *t UNUSED)
 {
 	struct net *n = &net_self;
 	_cleanup_buf_ struct buf b = { 0 };
-	nft_foreign_drop(n->nft, n->bridge, &b);
+	look_at_nft(n->nft, n->bridge, &b);
 	for (size_t i = 0; i < ARRAY_LEN(legacies); i++)
 		if (addr_is(&n->subnet[i]) && legacy_drops(&legacies[i], n->bridge))
 			buf_printf(&b, "%schain FORWARD of %s", b.len ? ", " : "", legacies[i].words);
@@ -95,5 +156,5 @@ static void on_look(struct timer *t UNUSED)
 void foreign_look_later(struct net *n)
 {
 	look.fn = on_look;
-	timer_arm(&n->loop, &look, 0);
+	timer_arm(&n->loop, &look, LOOK_MS);
 }

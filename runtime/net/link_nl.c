@@ -176,7 +176,8 @@ static void keep_route(void *arg, struct nlmsghdr *h)
 	const struct rtmsg *m = nlmsg_data(h);
 	struct nlattr *dst = nlmsg_find_attr(h, sizeof *m, RTA_DST), *oif = nlmsg_find_attr(h, sizeof *m, RTA_OIF);
 	struct link_route r = { .dst = { .family = m->rtm_family, .prefix = m->rtm_dst_len } };
-	if (h->nlmsg_type != RTM_NEWROUTE || (m->rtm_type != RTN_UNICAST && m->rtm_type != RTN_LOCAL) || !dst ||
+	r.nowhere = m->rtm_type == RTN_UNREACHABLE || m->rtm_type == RTN_BLACKHOLE || m->rtm_type == RTN_PROHIBIT;
+	if (h->nlmsg_type != RTM_NEWROUTE || (m->rtm_type != RTN_UNICAST && m->rtm_type != RTN_LOCAL && !r.nowhere) || !dst ||
 	    nla_len(dst) > (int)sizeof r.dst.bytes)
 		return;
 	memcpy(r.dst.bytes, nla_data(dst), (size_t)nla_len(dst));
@@ -218,6 +219,41 @@ int link_each_route(struct link_sock *s, sa_family_t family, int (*fn)(void *arg
 	int r = list(s, m, keep_route, &all, e);
 	for (size_t at = 0; !r && at < all.len; at += sizeof(struct link_route))
 		r = fn(arg, (const void *)(all.data + at));
+	return r;
+}
+
+struct addr_list {
+	int index;
+	struct buf found;
+};
+
+static void keep_addr(void *arg, struct nlmsghdr *h)
+{
+	struct addr_list *l = arg;
+	const struct ifaddrmsg *m = nlmsg_data(h);
+	struct nlattr *local = nlmsg_find_attr(h, sizeof *m, m->ifa_family == AF_INET ? IFA_LOCAL : IFA_ADDRESS);
+	struct net_addr a = { .family = m->ifa_family, .prefix = m->ifa_prefixlen };
+	if (h->nlmsg_type != RTM_NEWADDR || (int)m->ifa_index != l->index || m->ifa_scope >= RT_SCOPE_LINK || !local ||
+	    nla_len(local) > (int)sizeof a.bytes)
+		return;
+	memcpy(a.bytes, nla_data(local), (size_t)nla_len(local));
+	buf_put(&l->found, &a, sizeof a);
+}
+
+int link_each_addr(struct link_sock *s, sa_family_t family, int index, int (*fn)(void *arg, const struct net_addr *a), void *arg,
+		   struct err *e)
+{
+	struct addr_list l = { .index = index };
+	struct ifaddrmsg head = { .ifa_family = (unsigned char)family };
+	_msg_ struct nl_msg *m = link_message(RTM_GETADDR, &head, sizeof head);
+	int r = m ? ask(s, m, NLM_F_DUMP, keep_addr, &l) : -ENOMEM;
+	if (r == -EAGAIN)
+		r = 0;
+	if (r || buf_status(&l.found))
+		err_sys(e, r ? -r : ENOMEM, "rtnetlink");
+	for (size_t at = 0; !r && at < l.found.len; at += sizeof(struct net_addr))
+		r = fn(arg, (const void *)(l.found.data + at));
+	buf_free(&l.found);
 	return r;
 }
 

@@ -58,13 +58,19 @@ int link_add_addrs(struct link_sock *s, const struct link_addrs *a, int *added, 
  * else hears the question. */
 int link_neighbours(struct link_sock *s, int index, const struct net_addr addr[2], const unsigned char mac[6], bool add, struct err *e);
 
-/* Every unicast or local route of that family, with the index of its link. */
+/* Every unicast or local route of that family, with the index of its link; and those that lead nowhere: unreachable, blackhole,
+ * prohibit. */
 struct link_route {
 	struct net_addr dst;
 	int link;
+	bool nowhere;
 };
 int link_each_route(struct link_sock *s, sa_family_t family, int (*fn)(void *arg, const struct link_route *r), void *arg,
 		    struct err *e);
+
+/* Every address of that family that the link has and that is not link-local, with its prefix. */
+int link_each_addr(struct link_sock *s, sa_family_t family, int index, int (*fn)(void *arg, const struct net_addr *a), void *arg,
+		   struct err *e);
 
 /* What the link sends, at most: rate in bytes a second, burst and the queue before it in bytes. Instead of another shaper. */
 int link_shape(struct link_sock *s, int index, uint64_t rate, uint32_t burst, uint32_t queue, struct err *e);

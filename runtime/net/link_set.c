@@ -98,6 +98,12 @@ static void plan_neighbours(struct link_sock *s, int index, const struct net_add
 			plan_neighbour(s, index, &addr[i], mac, add);
 }
 
+/* The kernel has looked for a module by then. */
+static int without_kind(int r, const char *kind, struct err *e)
+{
+	return r == -EOPNOTSUPP ? err_set(e, EOPNOTSUPP, "this kernel has no links of kind %s, and no module for them", kind) : r;
+}
+
 int link_add_veth(struct link_sock *s, const struct veth *v, struct err *e)
 {
 	_link_ struct rtnl_link *l = rtnl_link_veth_alloc();
@@ -120,7 +126,7 @@ int link_add_veth(struct link_sock *s, const struct veth *v, struct err *e)
 	plan_role(s, v->name, v->alias, LINK_PORT);
 	plan_up(s, v->name, 0);
 	plan_neighbours(s, v->master, v->addr, v->mac, true);
-	return link_commit(s, NULL, e);
+	return without_kind(link_commit(s, NULL, e), "veth", e);
 }
 
 int link_add(struct link_sock *s, const char *kind, const char *name, const char *alias, const unsigned char *mac, struct err *e)
@@ -131,7 +137,7 @@ int link_add(struct link_sock *s, const char *kind, const char *name, const char
 	plan_link(s, kind, l, NLM_F_CREATE | NLM_F_EXCL);
 	plan_role(s, name, alias, strcmp(kind, "bridge") ? LINK_IFB : LINK_BRIDGE);
 	plan_up(s, name, 0);
-	return link_commit(s, NULL, e);
+	return without_kind(link_commit(s, NULL, e), kind, e);
 }
 
 int link_set_up(struct link_sock *s, int index, struct err *e)

@@ -1,6 +1,6 @@
 /* podfs-net: the one process of a node that touches the host's network.
  *
- *   podfs-net RUN BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD
+ *   podfs-net RUN STATE BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD
  *
  * runtime/net/net.h says what these are and what the server asks. It stays while a server is connected or a pod is attached.
  */
@@ -8,8 +8,10 @@
 #include "runtime/net/cni.h"
 #include "runtime/net/link_nl.h"
 #include "runtime/net/nft.h"
+#include "runtime/net/oom.h"
 #include "runtime/net/ports.h"
 #include "runtime/net/spare.h"
+#include "runtime/net/subnet.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +39,10 @@ static bool somebody_knocks(const struct net *n)
 static void on_leave(struct timer *t UNUSED)
 {
 	struct net *n = &net_self;
-	if (n->server.watch.fd >= 0 || n->pods || n->leaving || cni_busy(n))
+	if (n->server.watch.fd >= 0 || n->pods || cni_busy(n))
+		return;
+	remove_now(n);
+	if (n->leaving)
 		return;
 	idle_now(n);
 	n->loop.stop = !somebody_knocks(n);
@@ -47,6 +52,11 @@ void leave_later(struct net *n)
 {
 	leave.fn = on_leave;
 	timer_arm(&n->loop, &leave, 0);
+}
+
+void leave_at_once(struct net *n)
+{
+	n->loop.stop = true;
 }
 
 void server_gone(struct net *n)
@@ -64,6 +74,22 @@ static void on_listener(struct watch *w, uint32_t events UNUSED)
 
 /* --- start --- */
 
+static char **arguments; /* RUN … TABLE */
+
+bool setup_is(const char *lines)
+{
+	static const char *const names[] = { "PODFS_CNI_CONF", "PODFS_CNI_PATH" };
+	_cleanup_buf_ struct buf b = { 0 };
+	for (int i = 0; i < 6; i++)
+		buf_printf(&b, "%s\n", arguments[i]);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		buf_printf(&b, "%s\n", getenv(names[i]) ? getenv(names[i]) : "");
+	size_t n = strlen(lines);
+	if (n && lines[n - 1] == '\n')
+		n--;
+	return !buf_status(&b) && n == b.len - 1 && !memcmp(lines, b.data, n);
+}
+
 static bool is_word(const char *s, const char *also, size_t max)
 {
 	size_t n = strlen(s);
@@ -77,24 +103,17 @@ static bool is_word(const char *s, const char *also, size_t max)
 
 static int parse_args(struct net *n, char **arg, struct err *e)
 {
+	arguments = arg;
 	n->run = arg[0];
-	n->bridge = arg[1];
-	n->table = arg[4];
+	n->state = arg[1];
+	n->bridge = arg[2];
+	n->table = arg[5];
 	/* Both stand in nft's commands. */
 	if (!is_word(n->bridge, "_-.", IFNAMSIZ - 1))
 		return err_set(e, EINVAL, "%.64s cannot be the name of a link", n->bridge);
 	if (!is_word(n->table, "_", 63) || (*n->table >= '0' && *n->table <= '9'))
 		return err_set(e, EINVAL, "%.64s cannot be the name of a table", n->table);
-	int r = addr_subnet(arg[2], AF_INET, &n->subnet[0], e);
-	if (!r)
-		r = addr_subnet(arg[3], AF_INET6, &n->subnet[1], e);
-	if (!r && !forward_has_ipv6())
-		n->subnet[1] = (struct net_addr){ .family = AF_UNSPEC };
-	if (!r && !addr_is(&n->subnet[0]) && !addr_is(&n->subnet[1]))
-		r = err_set(e, EINVAL, "neither IPv4 nor IPv6 is left for the pods");
-	for (int i = 0; i < 2; i++)
-		addr_host(&n->subnet[i], 1, &n->gateway[i]);
-	return r;
+	return subnet_args(n, arg[3], arg[4], e);
 }
 
 /* The one before us may still be removing what it made: it is waited for. */
@@ -155,6 +174,7 @@ static int begin(struct net *n, int listener, struct err *e)
 	umask(022);
 	if (chdir("/"))
 		return err_sys(e, errno, "/");
+	oom_lower();
 	prctl(PR_SET_DUMPABLE, 0);
 	r = take_lock(n, e);
 	if (!r && loop_init(&n->loop))
@@ -202,13 +222,13 @@ int main(int argc, char **argv)
 	struct net *n = &net_self;
 	struct err e = { 0 };
 	*n = (struct net){ .run_fd = -1, .lock_fd = -1, .listener.fd = -1, .server = { .watch.fd = -1, .number = 1 } };
-	if (argc != 7) {
-		dprintf(2, "usage: podfs-net RUN BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD (started by podfs-server)\n");
+	if (argc != 8) {
+		dprintf(2, "usage: podfs-net RUN STATE BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD (started by podfs-server)\n");
 		return 2;
 	}
 	int r = parse_args(n, argv + 1, &e);
 	if (!r)
-		r = begin(n, atoi(argv[6]), &e);
+		r = begin(n, atoi(argv[7]), &e);
 	if (r) {
 		dprintf(2, "podfs-net: %s\n", e.text);
 		return 1;

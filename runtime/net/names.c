@@ -47,7 +47,7 @@ int names_put(struct net *n, const struct attachment *a, struct err *e)
 static const struct attachment *pod_named(const struct net *n, const char *name, const struct attachment *but)
 {
 	for (const struct attachment *a = n->pods; a; a = a->next)
-		if (a != but && !strcmp(a->pod, name))
+		if (a != but && !a->left && !strcmp(a->pod, name))
 			return a;
 	return NULL;
 }

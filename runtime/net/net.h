@@ -29,7 +29,9 @@ enum net_op {
 	                   carries it. The pod gets host number K_HOST of both subnets on its eth0; the bridge, table and
 	                   dnsmasq are made first if they are not there. Attached already (after a crash of either side): what
 	                   is missing is repaired, the rest left alone. The reply: K_ADDR* K_DNS*. Ports that cannot be had do not keep a
-	                   pod from its network: N_EVENT. -EOPNOTSUPP: this kernel has no bridges or no veth pairs */
+	                   pod from its network: N_EVENT. -EADDRINUSE: another pod has that number; -ERANGE: the subnets have no such;
+	                   -EADDRNOTAVAIL: the host uses the subnet, or all that `auto` may choose; -EOPNOTSUPP: this kernel has no bridges
+	                   or no veth pairs */
 	N_LEAVE,        /* K_UID: its name and its published ports are free for others at once; the rest works on until N_DETACH. A CNI pod: nothing */
 	N_DETACH,       /* K_UID: ports, names, elements, the veth pair; not there: 0. A while after the last one bridge and table go */
 	N_PORTS,        /* K_UID K_PORT*: instead of those it had, all or none: -EADDRINUSE, -EADDRNOTAVAIL, and K_ERROR says by whom */
@@ -40,6 +42,10 @@ enum net_op {
 	                   (CNI_DEADLINE_S), then it is taken back. Attached already to the same namespace: nothing is run */
 	N_CNI_DEL,      /* K_UID [fd: its namespace, for a podfs-net that did not make the attachment]: of the chain that was run (from its
 	                   cached result); the reply says how the first try went; tried again until it holds, an N_LEAK meanwhile */
+
+	N_SETUP,        /* K_TEXT: RUN STATE BRIDGE SUBNET4 SUBNET6 TABLE as above and the two of the environment (empty: not set), one a line,
+	                   as the server would start it now. -ESTALE: they are others than its own, and it ends, as after kill -9: the next
+	                   one finds all and takes it over */
 
 	/* events */
 	N_LEAK = 160,   /* K_UID? K_TEXT: could not be freed, is tried again */

@@ -1,15 +1,11 @@
-/* The nftables table of the pods: see nft.h. The only file that includes libnftables.
- *
- * One transaction costs about 90 µs, whatever the number of elements; more where the host has hundreds of chains and sets of its
- * own, as libnftables looks at all of them first. A pod without published ports costs none.
- */
+/* The nftables table of the pods: see nft.h. A pod without published ports costs no transaction. */
 #include "runtime/net/nft.h"
 
 #include "runtime/base/util.h"
+#include "runtime/net/nft_talk.h"
 
 #include <errno.h>
 #include <net/if.h>
-#include <nftables/libnftables.h>
 #include <string.h>
 
 #define UID_MAX 40
@@ -26,11 +22,13 @@ struct pod_ports {
 };
 
 struct nft {
-	struct nft_ctx *ctx;
+	struct nft_talk talk;
 	const char *table;
 	bool there; /* the table stands, as far as we know */
+	bool missing; /* this kernel cannot have it */
 	char bridge[IFNAMSIZ];
-	struct net_addr subnet[2];
+	struct net_addr subnet[2], gateway[2];
+	uint16_t dns_port;
 	struct pod_ports *pods;
 	struct nft_port_list strangers; /* elements that were there before us and that nobody has asked for yet */
 };
@@ -46,52 +44,24 @@ static const struct map {
 	{ "published_any6", "inet_proto . inet_service : ipv6_addr . inet_service", AF_INET6, true },
 };
 
-/* --- one command after another, one transaction a call --- */
-
-/* nft's first line has the reason behind `Error: `. */
-static int refused(struct nft *t, struct err *e)
-{
-	static const struct { const char *words; int code; } known[] = {
-		{ "No such file or directory", ENOENT }, { "File exists", EEXIST }, { "Device or resource busy", EBUSY },
-		{ "Operation not permitted", EPERM }, { "Operation not supported", EOPNOTSUPP },
-	};
-	char line[256];
-	const char *text = nft_ctx_get_error_buffer(t->ctx), *at = strstr(text, "Error: ");
-	snprintf(line, sizeof line, "%s", at ? at + strlen("Error: ") : text);
-	line[strcspn(line, "\n")] = 0;
-	int code = EIO;
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (strstr(line, known[i].words))
-			code = known[i].code;
-	return err_set(e, code, "nftables: %s", line);
-}
-
-static int run(struct nft *t, const struct buf *commands, struct err *e)
-{
-	if (buf_status(commands))
-		return err_set(e, ENOMEM, "no memory");
-	return nft_run_cmd_from_buffer(t->ctx, buf_str(commands)) ? refused(t, e) : 0;
-}
-
-/* What nft prints for it; valid until the next command. */
-static const char *output(struct nft *t, const struct buf *command)
-{
-	return buf_status(command) || nft_run_cmd_from_buffer(t->ctx, buf_str(command)) ? "" : nft_ctx_get_output_buffer(t->ctx);
-}
-
 int nft_open(struct nft **out, const char *table, struct err *e)
 {
 	struct nft *t = calloc(1, sizeof *t);
-	if (t)
-		t->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (!t || !t->ctx || nft_ctx_buffer_output(t->ctx) || nft_ctx_buffer_error(t->ctx)) {
-		nft_close(&t);
-		return err_set(e, ENOMEM, "nftables: no context");
-	}
-	nft_ctx_output_set_flags(t->ctx, NFT_CTX_OUTPUT_NUMERIC_PROTO);
+	if (!t)
+		return err_set(e, ENOMEM, "no memory");
 	t->table = table;
 	*out = t;
 	return 0;
+}
+
+bool nft_missing(const struct nft *t)
+{
+	return t->missing;
+}
+
+const char *nft_list(struct nft *t, const struct buf *command)
+{
+	return nft_hear(&t->talk, command);
 }
 
 static void forget_all(struct nft *t)
@@ -111,8 +81,7 @@ void nft_close(struct nft **t)
 	if (!*t)
 		return;
 	forget_all(*t);
-	if ((*t)->ctx)
-		nft_ctx_free((*t)->ctx);
+	nft_talk_end(&(*t)->talk);
 	free(*t);
 	*t = NULL;
 }
@@ -173,11 +142,32 @@ static void put_elements(struct nft *t, struct buf *b, const char *verb, const s
 
 /* --- the table --- */
 
+/* In the table's other chain the same for what this host asks. */
+static void put_dns(struct nft *t, struct buf *b, const char *chain)
+{
+	char gateway[NET_ADDR_TEXT];
+	for (int i = 0; i < 2 && t->dns_port; i++) {
+		if (!addr_is(&t->gateway[i]))
+			continue;
+		addr_text(&t->gateway[i], gateway);
+		buf_printf(b, "add rule inet %s %s %s daddr %s meta l4proto { tcp, udp } th dport 53 dnat %s to %s%s%s:%u\n", t->table, chain,
+			i ? "ip6" : "ip", gateway, i ? "ip6" : "ip", i ? "[" : "", gateway, i ? "]" : "", t->dns_port);
+	}
+}
+
+static void put_output(struct nft *t, struct buf *b)
+{
+	buf_printf(b, "add chain inet %s output { type nat hook output priority -100; policy accept; }\n"
+		"flush chain inet %s output\n", t->table, t->table);
+	put_dns(t, b, "output");
+}
+
 static void put_prerouting(struct nft *t, struct buf *b)
 {
 	buf_printf(b, "add chain inet %s prerouting { type nat hook prerouting priority dstnat; policy accept; }\n"
 		"flush chain inet %s prerouting\n"
 		"add rule inet %s prerouting fib daddr type != local return\n", t->table, t->table, t->table);
+	put_dns(t, b, "prerouting");
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++) {
 		const char *ip = maps[i].family == AF_INET ? "ip" : "ip6";
 		buf_printf(b, "add rule inet %s prerouting dnat %s to %s%s meta l4proto . th dport map @%s\n", t->table, ip,
@@ -210,10 +200,11 @@ static int make_table(struct nft *t, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
 		buf_printf(&b, "add map inet %s %s { type %s; }\n", t->table, maps[i].name, maps[i].type);
 	put_prerouting(t, &b);
+	put_output(t, &b);
 	put_postrouting(t, &b);
 	for (struct pod_ports *p = t->pods; p; p = p->next)
 		put_elements(t, &b, "add", &p->list);
-	int r = run(t, &b, e);
+	int r = nft_say(&t->talk, &b, e);
 	t->there = !r;
 	return r;
 }
@@ -236,17 +227,17 @@ static int parse_element(const struct map *m, char *text, struct nft_port *out)
 	return 0;
 }
 
-static void find_strangers_of(struct nft *t, const struct map *m, struct buf *found)
+/* text: the table as nft prints it. */
+static void find_strangers_of(const struct map *m, const char *text, struct buf *found)
 {
-	_cleanup_buf_ struct buf list = { 0 };
-	buf_printf(&list, "list map inet %s %s", t->table, m->name);
-	_cleanup_free_ char *text = strdup(output(t, &list));
-	char *save = NULL, *begin = text ? strstr(text, "elements = {") : NULL;
-	if (!begin)
+	char head[64], *save = NULL;
+	snprintf(head, sizeof head, "map %s {", m->name);
+	const char *map = strstr(text, head), *begin = map ? strstr(map, "elements = {") : NULL, *next = map ? strstr(map + 1, "\tmap ") : NULL;
+	if (!begin || (next && next < begin))
 		return;
 	begin += strlen("elements = {");
-	begin[strcspn(begin, "}")] = 0;
-	for (char *w = strtok_r(begin, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
+	_cleanup_free_ char *elements = strndup(begin, strcspn(begin, "}"));
+	for (char *w = elements ? strtok_r(elements, ",", &save) : NULL; w; w = strtok_r(NULL, ",", &save)) {
 		struct nft_port p;
 		if (!parse_element(m, w, &p))
 			buf_put(found, &p, sizeof p);
@@ -256,21 +247,40 @@ static void find_strangers_of(struct nft *t, const struct map *m, struct buf *fo
 static void find_strangers(struct nft *t)
 {
 	struct buf found = { 0 };
+	_cleanup_buf_ struct buf list = { 0 };
+	buf_printf(&list, "list table inet %s", t->table);
+	const char *text = nft_hear(&t->talk, &list);
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
-		find_strangers_of(t, &maps[i], &found);
+		find_strangers_of(&maps[i], text, &found);
 	free(t->strangers.p);
 	t->strangers = (struct nft_port_list){ (void *)found.data, found.len / sizeof(struct nft_port) };
 }
 
-int nft_ensure(struct nft *t, const char *bridge, const struct net_addr subnet[2], struct err *e)
+/* Of a table that is not there yet: then it is an expression, or a kind of chain, that the kernel does not know. */
+static bool is_lack(int r)
 {
-	if (t->there)
+	return r == -ENOENT || r == -EOPNOTSUPP || r == -EPROTONOSUPPORT || r == -EAFNOSUPPORT;
+}
+
+bool nft_ready(const struct nft *t)
+{
+	return t->there || t->missing;
+}
+
+int nft_ensure(struct nft *t, const struct nft_net *net, struct err *e)
+{
+	if (nft_ready(t))
 		return 0;
-	snprintf(t->bridge, sizeof t->bridge, "%s", bridge);
-	memcpy(t->subnet, subnet, sizeof t->subnet);
+	snprintf(t->bridge, sizeof t->bridge, "%s", net->bridge);
+	memcpy(t->subnet, net->subnet, sizeof t->subnet);
+	memcpy(t->gateway, net->gateway, sizeof t->gateway);
+	t->dns_port = net->dns_port;
 	if (!t->pods)
 		find_strangers(t);
 	int r = make_table(t, e);
+	t->missing = is_lack(r);
+	if (t->missing)
+		return 0;
 	if (r != -EEXIST && r != -EBUSY)
 		return r;
 	/* Another version of us made it, with other maps. */
@@ -280,16 +290,18 @@ int nft_ensure(struct nft *t, const char *bridge, const struct net_addr subnet[2
 
 void nft_lost(struct nft *t)
 {
-	t->there = false;
+	t->there = t->missing = false;
 }
 
 int nft_remove(struct nft *t, struct err *e)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 	buf_printf(&b, "add table inet %s\ndelete table inet %s\n", t->table, t->table);
-	int r = run(t, &b, e);
+	int r = nft_say(&t->talk, &b, e);
+	if (is_lack(r))
+		r = 0;
 	if (!r) {
-		t->there = false;
+		nft_lost(t);
 		forget_all(t);
 	}
 	return r;
@@ -378,12 +390,12 @@ static int run_on_table(struct nft *t, const struct buf *commands, struct err *e
 {
 	if (!commands->len)
 		return 0;
-	int r = run(t, commands, e);
+	int r = nft_say(&t->talk, commands, e);
 	if (r != -ENOENT || !t->bridge[0])
 		return r;
 	t->strangers.n = 0;
 	r = make_table(t, e);
-	return r ? r : run(t, commands, e);
+	return r ? r : nft_say(&t->talk, commands, e);
 }
 
 int nft_set_ports(struct nft *t, const char *uid, const struct nft_port *p, size_t n, struct err *e)
@@ -391,7 +403,8 @@ int nft_set_ports(struct nft *t, const char *uid, const struct nft_port *p, size
 	struct pod_ports *pod = find_pod(t, uid);
 	const struct nft_port_list new = { (struct nft_port *)(uintptr_t)p, n }, none = { 0 };
 	_cleanup_buf_ struct buf b = { 0 };
-	int r = check_free(t, uid, &new, e);
+	int r = n && t->missing ? err_set(e, EOPNOTSUPP, "this kernel has no nftables, or lacks a part of it: no port can be published") :
+		check_free(t, uid, &new, e);
 	if (r)
 		return r;
 	put_difference(t, &b, pod ? &pod->list : &none, &new);
@@ -408,64 +421,8 @@ int nft_forget_strangers(struct nft *t, struct err *e)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 	put_elements(t, &b, "delete", &t->strangers);
-	int r = b.len ? run(t, &b, e) : 0;
+	int r = b.len ? nft_say(&t->talk, &b, e) : 0;
 	if (!r || r == -ENOENT)
 		t->strangers.n = 0;
 	return r == -ENOENT ? 0 : r;
-}
-
-/* --- what others do --- */
-
-/* A rule without a condition. */
-static bool drops_all(const char *rule)
-{
-	unsigned long long packets, bytes;
-	int n = 0;
-	if (sscanf(rule, "counter packets %llu bytes %llu %n", &packets, &bytes, &n) == 2)
-		rule += n;
-	return !strncmp(rule, "drop", 4) || !strncmp(rule, "reject", 6);
-}
-
-/* A base chain as nft lists it: whether its policy or its last rule takes what no rule before it accepted. */
-static bool chain_drops(char *chain)
-{
-	char *save = NULL, *last = chain;
-	bool policy = strstr(chain, "policy drop;");
-	for (char *line = strtok_r(chain, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		line += strspn(line, " \t");
-		if (*line != '}')
-			last = line;
-	}
-	return policy || drops_all(last);
-}
-
-static void examine(struct nft *t, const char *table, const char *chain, const char *bridge, struct buf *out)
-{
-	char quoted[IFNAMSIZ + 2];
-	_cleanup_buf_ struct buf list = { 0 };
-	buf_printf(&list, "list chain %s %s", table, chain);
-	_cleanup_free_ char *text = strdup(output(t, &list));
-	snprintf(quoted, sizeof quoted, "\"%s\"", bridge);
-	if (text && !strstr(text, quoted) && chain_drops(text))
-		buf_printf(out, "%schain %s of table %s", out->len ? ", " : "", chain, table);
-}
-
-void nft_foreign_drop(struct nft *t, const char *bridge, struct buf *out)
-{
-	_cleanup_buf_ struct buf list = { 0 };
-	buf_puts(&list, "list chains");
-	_cleanup_free_ char *text = strdup(output(t, &list));
-	char *save = NULL, table[256] = "", chain[256] = "";
-	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
-		line += strspn(line, " \t");
-		char *brace = strstr(line, " {");
-		if (brace)
-			*brace = 0;
-		if (!strncmp(line, "table ", 6))
-			snprintf(table, sizeof table, "%s", line + 6);
-		else if (!strncmp(line, "chain ", 6))
-			snprintf(chain, sizeof chain, "%s", line + 6);
-		else if (strstr(line, "hook forward ") && strncmp(table, "bridge ", 7))
-			examine(t, table, chain, bridge, out);
-	}
 }

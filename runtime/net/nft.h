@@ -9,6 +9,7 @@
 #include "runtime/base/buf.h"
 #include "runtime/net/addr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A packet for (at, proto, port) goes to (pod, pod_port). */
@@ -21,14 +22,23 @@ struct nft_port {
 
 struct nft;
 
-/* e in all of them: nft's own words. */
+/* e in all of them: nft's own words. A kernel without nftables, or without a part that the table needs: nft_missing, and only
+ * nft_set_ports fails then (-EOPNOTSUPP). */
 int nft_open(struct nft **out, const char *table, struct err *e); /* talks to nobody yet */
 void nft_close(struct nft **t);                                   /* leaves the table as it is */
 
-/* The table as it has to be for a bridge with these subnets (IPv4, IPv6; AF_UNSPEC: without), in one transaction; costs nothing
+/* What the table is for. */
+struct nft_net {
+	const char *bridge;
+	const struct net_addr *subnet, *gateway; /* two each: IPv4, IPv6; AF_UNSPEC: without */
+	uint16_t dns_port; /* what is sent to port 53 of the gateways comes here; 0: no such rules */
+};
+
+/* The table as it has to be, in one transaction; costs nothing
  * when it was made before and nft_lost was not called since. Elements that a process before this one left stay until their
  * pods' ports are set, or nft_forget_strangers. */
-int nft_ensure(struct nft *t, const char *bridge, const struct net_addr subnet[2], struct err *e);
+int nft_ensure(struct nft *t, const struct nft_net *net, struct err *e);
+bool nft_ready(const struct nft *t); /* nft_ensure has nothing to do */
 void nft_lost(struct nft *t); /* somebody may have removed or changed it: the next nft_ensure makes it anew, with all elements */
 int nft_remove(struct nft *t, struct err *e); /* with all elements; not there: 0 */
 
@@ -37,8 +47,8 @@ int nft_set_ports(struct nft *t, const char *uid, const struct nft_port *p, size
 /* Removes elements that were found in the table and that no nft_set_ports since has named. */
 int nft_forget_strangers(struct nft *t, struct err *e);
 
-/* Chains of others that drop what they forward unless one of their rules accepts it, and none names the bridge: one sentence in
- * out, which stays empty if there are none. */
-void nft_foreign_drop(struct nft *t, const char *bridge, struct buf *out);
+bool nft_missing(const struct nft *t); /* as the last nft_ensure found; looked at again after nft_lost and nft_remove */
+/* What nft prints for a command; valid until the next one. */
+const char *nft_list(struct nft *t, const struct buf *command);
 
 #endif

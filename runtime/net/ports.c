@@ -1,6 +1,7 @@
 /* Published ports: see ports.h. */
 #include "runtime/net/ports.h"
 
+#include "runtime/net/conntrack.h"
 #include "runtime/net/nft.h"
 #include "runtime/net/owner.h"
 #include "runtime/net/relay.h"
@@ -32,7 +33,7 @@ struct ports {
 	size_t n, max; /* sockets */
 };
 
-/* One call of ports_set. */
+/* One call of ports_publish. */
 struct change {
 	struct net *net;
 	struct ports *all;
@@ -375,6 +376,22 @@ static void commit(struct change *c)
 	}
 }
 
+/* UDP ports that went elsewhere until now, as far as anybody but the host could send there. */
+static void note_moved(struct buf *moved, const struct held *list, bool all)
+{
+	for (const struct held *h = list; h; h = h->next) {
+		const struct conntrack_port p = { h->port.family, h->port.host };
+		if (h->port.proto == IPPROTO_UDP && !is_loopback(&h->port) && (all || !h->stays || h->pod_port != h->port.pod))
+			buf_put(moved, &p, sizeof p);
+	}
+}
+
+static void forget_flows(struct net *n, struct buf *moved)
+{
+	if (moved->len && !buf_status(moved))
+		conntrack_forget(&n->loop, n->subnet, (const void *)moved->data, moved->len / sizeof(struct conntrack_port));
+}
+
 static int make_change(struct change *c, const struct port *lines, size_t n, struct err *e)
 {
 	int r = 0;
@@ -384,14 +401,19 @@ static int make_change(struct change *c, const struct port *lines, size_t n, str
 		r = open_made(c, e);
 	if (!r)
 		r = set_elements(c, e);
-	if (r)
+	if (r) {
 		undo(c);
-	else
-		commit(c);
-	return r;
+		return r;
+	}
+	_cleanup_buf_ struct buf moved = { 0 };
+	note_moved(&moved, c->pod->held, false);
+	note_moved(&moved, c->made, true);
+	commit(c);
+	forget_flows(c->net, &moved);
+	return 0;
 }
 
-int ports_set(struct net *n, const char *uid, const struct net_addr addr[2], const char *const *lines, size_t nlines, struct err *e)
+int ports_publish(struct net *n, const char *uid, const struct net_addr addr[2], const char *const *lines, size_t nlines, struct err *e)
 {
 	if (!nlines && (!n->ports || !pod_of(n->ports, uid)))
 		return 0;
@@ -422,11 +444,14 @@ void ports_drop(struct net *n, const char *uid)
 {
 	struct err e = { 0 };
 	struct pod_ports *pod = n->ports ? pod_of(n->ports, uid) : NULL;
+	_cleanup_buf_ struct buf moved = { 0 };
 	if (!pod)
 		return;
+	note_moved(&moved, pod->held, true);
 	pod_free(n->ports, pod);
 	if (nft_set_ports(n->nft, uid, NULL, 0, &e))
 		server_event(n, N_EVENT, uid, "published ports: %s", e.text);
+	forget_flows(n, &moved);
 }
 
 void ports_close(struct net *n)

@@ -13,7 +13,7 @@
 
 /* These lines (as parse_port reads them) instead of those the pod had, all or none; nlines 0: none. What was published
  * before and still is stays open. -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL, -E2BIG …; e says which line and by whom. */
-int ports_set(struct net *n, const char *uid, const struct net_addr addr[2], const char *const *lines, size_t nlines, struct err *e);
+int ports_publish(struct net *n, const char *uid, const struct net_addr addr[2], const char *const *lines, size_t nlines, struct err *e);
 /* Closes everything of that pod; unknown: nothing. */
 void ports_drop(struct net *n, const char *uid);
 /* Closes everything, but leaves the table's elements: for the end of the process. */

@@ -28,6 +28,7 @@ struct attachment {
 	char uid[UID_LEN + 1], pod[NAME_MAX_LEN + 1], veth[IFNAMSIZ];
 	struct net_addr addr[2]; /* IPv4, IPv6; AF_UNSPEC: none */
 	uint64_t rate_in, rate_out;
+	bool left; /* N_LEAVE: its name and ports are others' */
 };
 
 /* The connection to the server (server_link.c). */
@@ -46,14 +47,24 @@ struct asker {
 
 struct net {
 	struct loop loop;
-	const char *run, *bridge, *table;
-	struct net_addr subnet[2];  /* IPv4, IPv6 */
+	const char *run, *state, *bridge, *table;
+	struct net_addr subnet[2];  /* IPv4, IPv6; AF_UNSPEC also: not chosen yet */
 	struct net_addr gateway[2]; /* host number 1 of each */
+	struct subnet_choice {      /* subnet.c */
+		bool automatic;
+		bool adopted;           /* of a bridge from before: not what was asked for */
+		struct net_addr wanted; /* as asked for; AF_UNSPEC also: automatic */
+		unsigned number;        /* of the choice after this one */
+		struct net_addr kept;   /* what STATE/net.ini has */
+	} choice[2];
+	bool subnets_loaded;
+	bool subnets_used;          /* pods may have addresses of them: they stay as they are */
 	int run_fd, lock_fd;
 	struct watch listener;
 	struct server server;
 	struct link_sock *links;    /* rtnetlink of the host */
 	struct nft *nft;
+	uint16_t dns_port;          /* where dnsmasq listens; 0: nowhere (dnsmasq.c) */
 	int bridge_index;           /* 0: not made, or lost (bridge.c) */
 	bool bridge_whole;
 	struct attachment *pods;    /* the newest first */
@@ -77,8 +88,14 @@ void server_send(struct net *n, struct wire_out *o); /* takes o's memory, borrow
 /* N_EVENT, N_LEAK, N_FREED; uid NULL: of no pod. */
 void server_event(struct net *n, enum net_op op, const char *uid, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* --- info.c --- */
+void info_tell(struct net *n);   /* N_INFO, if it is not what this server was told last */
+void info_forget(struct net *n); /* it is another server */
+
 /* --- main.c --- */
 void server_gone(struct net *n); /* closes the connection; without pods the process ends, unless another server comes */
+bool setup_is(const char *lines); /* what this process was started with */
+void leave_at_once(struct net *n); /* all that is made stays */
 void leave_later(struct net *n); /* looks whether there is still a reason to stay */
 
 /* --- requests.c --- */
@@ -93,7 +110,8 @@ struct attach_request {
 };
 /* *netns: the pod's namespace, owned by the caller, where q had none; else -1. */
 int attach(struct net *n, const struct attach_request *q, int *netns, struct err *e);
-void detach(struct net *n, const char *uid); /* not attached: nothing */
+void attachment_leave(struct net *n, struct attachment *a); /* gives up name and ports */
+void detach(struct net *n, const char *uid); /* not attached: only a link that is left of it goes */
 /* Removes bridge and all if nothing is attached: at once, or in a while, in case another pod comes. */
 void idle_now(struct net *n);
 void idle_later(struct net *n);
@@ -106,10 +124,12 @@ bool net_alias_uid(const struct net *n, const char *alias, char uid[UID_LEN + 1]
 void net_mac(const struct net_addr addr[2], unsigned char out[6]);            /* 0a:58 and four bytes of the address, IPv4's first */
 
 /* --- sync.c --- */
-/* Everything that carries our names and belongs to no attachment goes; what does not is tried again. */
-void sync_strangers(struct net *n);
+/* Everything that carries our names and belongs neither to an attachment nor to a uid that is listed goes; what does not is tried
+ * again. */
+void sync_strangers(struct net *n, bool (*listed)(void *arg, const char *uid), void *arg);
 /* A link of a pod that is not attached any more: looked at a while later; what is then still there is removed, or a leak. */
 void remove_later(struct net *n, const char *uid, const char *link);
+void remove_now(struct net *n); /* all of these, and nobody is waiting: what is not gone is in n->leaving still */
 
 /* --- watch.c --- */
 int watch_open(struct net *n, struct err *e); /* of what others do to the bridge and the table: it is repaired */

@@ -1,5 +1,7 @@
 /* Requests of the server: the fields are checked here, what they ask for is done elsewhere. */
+#include "runtime/net/bridge.h"
 #include "runtime/net/cni.h"
+#include "runtime/net/names.h"
 #include "runtime/net/ports.h"
 #include "runtime/net/rate.h"
 
@@ -64,7 +66,9 @@ static int set_ports(struct net *n, const struct attachment *a, const struct wir
 			return err_set(e, count == PORTS_MAX ? E2BIG : EINVAL, "more than %d ports, or not text", PORTS_MAX);
 		lines[count++] = data;
 	}
-	int r = ports_set(n, a->uid, a->addr, lines, count, e);
+	int r = count ? table_ensure(n, e) : 0;
+	if (!r)
+		r = ports_publish(n, a->uid, a->addr, lines, count, e);
 	watch_pass(n);
 	return r;
 }
@@ -78,6 +82,9 @@ static void reply_attached(struct net *n, const struct asker *who, const struct 
 	for (int i = 0; i < 2; i++)
 		if (addr_is(&a->addr[i]))
 			wire_str(&o, (enum wire_key)K_ADDR, addr_text_prefix(&a->addr[i], text));
+	for (int i = 0; i < 2 && names_served(); i++)
+		if (addr_is(&n->gateway[i]))
+			wire_str(&o, (enum wire_key)K_DNS, addr_text(&n->gateway[i], text));
 	if (netns >= 0)
 		wire_fd(&o, netns);
 	server_send(n, &o);
@@ -104,6 +111,18 @@ static void on_attach(struct net *n, const struct asker *who, struct wire_in *in
 	if (set_ports(n, a, in, &e))
 		server_event(n, N_EVENT, q.uid, "ports of pod %s: %s", q.pod, e.text);
 	reply_attached(n, who, a, netns);
+}
+
+/* A pod that is not here has neither name nor ports here. */
+static void on_leave(struct net *n, const struct asker *who, struct wire_in *in)
+{
+	struct err e = { 0 };
+	const char *uid;
+	int r = uid_of(in, &uid, &e);
+	struct attachment *a = r ? NULL : attachment_find(n, uid);
+	if (a)
+		attachment_leave(n, a);
+	server_reply(n, who, r, &e);
 }
 
 static void on_detach(struct net *n, const struct asker *who, struct wire_in *in)
@@ -149,17 +168,30 @@ static void on_sync(struct net *n, const struct asker *who, struct wire_in *in)
 		if (!is_listed(in, a->uid))
 			detach(n, a->uid);
 	}
-	sync_strangers(n);
+	sync_strangers(n, is_listed, in);
 	cni_sync(n, is_listed, in);
 	server_reply(n, who, 0, NULL);
+}
+
+static void on_setup(struct net *n, const struct asker *who, struct wire_in *in)
+{
+	const char *lines = wire_get_str(in, K_TEXT);
+	struct err e = { 0 };
+	if (lines && setup_is(lines)) {
+		server_reply(n, who, 0, NULL);
+		return;
+	}
+	err_set(&e, ESTALE, "podfs-net was started with other settings");
+	server_reply(n, who, -ESTALE, &e);
+	leave_at_once(n);
 }
 
 static const struct {
 	uint16_t op;
 	void (*fn)(struct net *n, const struct asker *who, struct wire_in *in);
 } ops[] = {
-	{ N_ATTACH, on_attach }, { N_DETACH, on_detach }, { N_PORTS, on_ports }, { N_RATE, on_rate }, { N_SYNC, on_sync },
-	{ N_CNI_ADD, cni_add }, { N_CNI_DEL, cni_del },
+	{ N_ATTACH, on_attach }, { N_LEAVE, on_leave }, { N_DETACH, on_detach }, { N_PORTS, on_ports }, { N_RATE, on_rate }, { N_SYNC, on_sync },
+	{ N_CNI_ADD, cni_add }, { N_CNI_DEL, cni_del }, { N_SETUP, on_setup },
 };
 
 void request_handle(struct net *n, struct wire_in *in)

@@ -92,8 +92,12 @@ void server_open(struct net *n, int fd)
 		server_close(n);
 	s->watch = (struct watch){ .fd = fd, .fn = on_server };
 	s->queue_tail = &s->queue;
-	if (loop_add(&n->loop, &s->watch, EPOLLIN))
+	if (loop_add(&n->loop, &s->watch, EPOLLIN)) {
 		server_close(n);
+		return;
+	}
+	info_forget(n);
+	info_tell(n);
 }
 
 static void enqueue(struct net *n, struct wire_out *o)

@@ -59,7 +59,7 @@ int netns_enter(int fd, struct netns *out, struct err *e)
 {
 	struct netns ns = { .fd = fcntl(fd, F_DUPFD_CLOEXEC, 3) };
 	if (ns.fd < 0 || setns(ns.fd, CLONE_NEWNET)) {
-		int r = err_sys(e, errno, "the pod's network namespace");
+		int r = errno == EINVAL ? err_set(e, EINVAL, "no network namespace was given") : err_sys(e, errno, "the pod's network namespace");
 		close_fd(&ns.fd);
 		return r;
 	}

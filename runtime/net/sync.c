@@ -46,9 +46,8 @@ static bool settle(struct net *n, struct leaving *k)
 	return false;
 }
 
-static void on_check(struct timer *t UNUSED)
+static void settle_all(struct net *n)
 {
-	struct net *n = &net_self;
 	for (struct leaving **p = &n->leaving; *p;) {
 		struct leaving *k = *p;
 		if (!settle(n, k)) {
@@ -58,12 +57,26 @@ static void on_check(struct timer *t UNUSED)
 		*p = k->next;
 		free(k);
 	}
-	if (n->leaving) {
+	if (n->leaving)
 		timer_arm(&n->loop, &check, RETRY_MS);
+	else
+		timer_stop(&n->loop, &check);
+}
+
+static void on_check(struct timer *t UNUSED)
+{
+	struct net *n = &net_self;
+	settle_all(n);
+	if (n->leaving)
 		return;
-	}
 	idle_later(n);
 	leave_later(n);
+}
+
+void remove_now(struct net *n)
+{
+	if (n->leaving)
+		settle_all(n);
 }
 
 void remove_later(struct net *n, const char *uid, const char *link)
@@ -80,19 +93,26 @@ void remove_later(struct net *n, const char *uid, const char *link)
 		timer_arm(&n->loop, &check, CHECK_MS);
 }
 
+struct sync {
+	struct net *net;
+	bool (*listed)(void *arg, const char *uid);
+	void *arg;
+};
+
 static int remove_stranger(void *arg, const struct link_info *l)
 {
-	struct net *n = arg;
+	const struct sync *s = arg;
 	char uid[UID_LEN + 1];
-	if (net_alias_uid(n, l->alias, uid) && !attachment_find(n, uid))
-		remove_later(n, uid, l->name);
+	if (net_alias_uid(s->net, l->alias, uid) && !attachment_find(s->net, uid) && !s->listed(s->arg, uid))
+		remove_later(s->net, uid, l->name);
 	return 0;
 }
 
-void sync_strangers(struct net *n)
+void sync_strangers(struct net *n, bool (*listed)(void *arg, const char *uid), void *arg)
 {
 	struct err e = { 0 };
-	int r = link_each(n->links, remove_stranger, n, &e);
+	struct sync s = { n, listed, arg };
+	int r = link_each(n->links, remove_stranger, &s, &e);
 	names_sync(n);
 	if (!r)
 		r = nft_forget_strangers(n->nft, &e);

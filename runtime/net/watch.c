@@ -44,6 +44,8 @@ static void on_repair(struct timer *t UNUSED)
 	if (!n->pods)
 		return;
 	int r = bridge_ensure(n, &e);
+	if (!r)
+		r = table_ensure(n, &e);
 	watch_pass(n);
 	if (r)
 		server_event(n, N_EVENT, NULL, "%s was removed or changed by somebody and cannot be made again: %s", what, e.text);
@@ -157,7 +159,8 @@ void watch_pass(struct net *n)
 int watch_open(struct net *n, struct err *e)
 {
 	int r = listen_to(n, &links, NETLINK_ROUTE, RTNLGRP_LINK, on_links);
-	if (!r)
-		r = listen_to(n, &rules, NETLINK_NETFILTER, NFNLGRP_NFTABLES, on_rules);
+	int told_rules = r ? r : listen_to(n, &rules, NETLINK_NETFILTER, NFNLGRP_NFTABLES, on_rules);
+	if (told_rules != -EPROTONOSUPPORT) /* a kernel without nftables */
+		r = told_rules;
 	return r ? err_sys(e, -r, "netlink") : 0;
 }

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <net/if.h>
 #include <string.h>
 
 #define CONFIG_SIZE_MAX (1 << 20)
@@ -18,7 +19,11 @@
 #define SEGMENT_MAX (1u << 30)
 #define TIME_MIN 1 /* ms */
 
-enum kind { ANY_PATH, PATH, GROUP, USERS, RANGE, NUMBER, POLICY, PULL, SECONDS, BYTES, MILLIS };
+#define STATE "/var/lib/podfs"
+#define BRIDGE "podfs0"
+
+/* The values of the first ones, up to SUBNET6, are texts. */
+enum kind { ANY_PATH, PATH, PATHS, GROUP, USERS, RANGE, LINK, SUBNET4, SUBNET6, NUMBER, POLICY, PULL, NETWORK, SECONDS, BYTES, MILLIS };
 
 struct key {
 	const char *name;
@@ -30,7 +35,7 @@ struct key {
 
 static const struct key keys[] = {
 	{ "config", ANY_PATH, offsetof(struct config, config), "/etc/podfs/podfs.conf" },
-	{ "state", PATH, offsetof(struct config, state), "/var/lib/podfs" },
+	{ "state", PATH, offsetof(struct config, state), STATE },
 	{ "run", PATH, offsetof(struct config, run), "/run/podfs" },
 	{ "cgroup", GROUP, offsetof(struct config, cgroup), "podfs" },
 	{ "users", USERS, offsetof(struct config, users), "" },
@@ -50,6 +55,12 @@ static const struct key keys[] = {
 	{ "image_max", BYTES, offsetof(struct config, image_max), "64G", 1, INT64_MAX },
 	{ "image_gc_high", NUMBER, offsetof(struct config, image_gc_high), "85", 1, 100 },
 	{ "image_gc_low", NUMBER, offsetof(struct config, image_gc_low), "80", 0, 99 },
+	{ "network", NETWORK, offsetof(struct config, network), "bridge" },
+	{ "bridge", LINK, offsetof(struct config, bridge), "" },
+	{ "subnet4", SUBNET4, offsetof(struct config, subnet4), "auto" },
+	{ "subnet6", SUBNET6, offsetof(struct config, subnet6), "auto" },
+	{ "cni_conf", PATH, offsetof(struct config, cni_conf), "/etc/cni/net.d" },
+	{ "cni_bin", PATHS, offsetof(struct config, cni_bin), "/usr/lib/cni:/opt/cni/bin" },
 };
 
 static void *field(const struct config *c, const struct key *k)
@@ -59,7 +70,7 @@ static void *field(const struct config *c, const struct key *k)
 
 static bool is_text(const struct key *k)
 {
-	return k->kind == ANY_PATH || k->kind == PATH || k->kind == GROUP || k->kind == USERS || k->kind == RANGE;
+	return k->kind <= SUBNET6;
 }
 
 static int check_path(struct span s, bool absolute, struct err *e)
@@ -72,6 +83,19 @@ static int check_path(struct span s, bool absolute, struct err *e)
 		if ((unsigned char)s.p[i] < 0x20)
 			return err_set(e, EINVAL, "%s: control character in the path", clip(s).s);
 	return 0;
+}
+
+/* Folders as in PATH. */
+static int check_paths(struct span s, struct err *e)
+{
+	for (;;) {
+		const char *colon = s.n ? memchr(s.p, ':', s.n) : NULL;
+		size_t n = colon ? (size_t)(colon - s.p) : s.n;
+		int r = check_path((struct span){ s.p, n }, true, e);
+		if (r || !colon)
+			return r;
+		s = (struct span){ colon + 1, s.n - n - 1 };
+	}
 }
 
 static bool is_name(struct span s)
@@ -109,15 +133,39 @@ static int check_range(struct span s, struct err *e)
 	return 0;
 }
 
+static int check_link(struct span s, struct err *e)
+{
+	if (!s.n || (is_name(s) && s.n < IFNAMSIZ))
+		return 0;
+	return err_set(e, EINVAL, "%s is not the name of a link (letters, digits, _ . -, at most %d)", clip(s).s, IFNAMSIZ - 1);
+}
+
+static int check_pods_subnet(struct span s, sa_family_t family, struct err *e)
+{
+	return span_is(s, "auto") || span_is(s, "none") ? 0 : check_subnet(s.p, s.n, family, e);
+}
+
 static int check_text(const struct key *k, struct span s, struct err *e)
 {
-	if (k->kind == PATH || k->kind == ANY_PATH)
-		return check_path(s, k->kind == PATH, e);
-	if (k->kind == USERS)
+	switch (k->kind) {
+	case ANY_PATH:
+		return check_path(s, false, e);
+	case PATH:
+		return check_path(s, true, e);
+	case PATHS:
+		return check_paths(s, e);
+	case USERS:
 		return check_users(s, e);
-	if (k->kind == RANGE)
+	case RANGE:
 		return check_range(s, e);
-	return is_name(s) ? 0 : err_set(e, EINVAL, "%s is not the name of a folder", clip(s).s);
+	case LINK:
+		return check_link(s, e);
+	case SUBNET4:
+	case SUBNET6:
+		return check_pods_subnet(s, k->kind == SUBNET4 ? AF_INET : AF_INET6, e);
+	default:
+		return is_name(s) ? 0 : err_set(e, EINVAL, "%s is not the name of a folder", clip(s).s);
+	}
 }
 
 static int set_text(struct config *c, const struct key *k, struct span s, struct err *e)
@@ -201,6 +249,8 @@ static int set_key(struct config *c, const struct key *k, struct span s, struct 
 		r = set_policy(c, k, s, e);
 	else if (k->kind == PULL)
 		r = set_pull(c, k, s, e);
+	else if (k->kind == NETWORK)
+		r = net_choice_read(s.p, s.n, field(c, k), e);
 	else if (k->kind == BYTES)
 		r = set_u64(c, k, s, e);
 	else
@@ -255,11 +305,26 @@ static int from_file(void *arg, const char *section, const char *key, const char
 	return r == -ENOENT ? -EINVAL : r;
 }
 
-int config_check(const struct config *c, struct err *e)
+/* Two instances must not meet: FNV-1a of what tells them apart. */
+static int name_bridge(struct config *c, struct err *e)
 {
-	if (c->image_gc_low < c->image_gc_high)
-		return 0;
-	return err_set(e, EINVAL, "image_gc_low: %u is not below image_gc_high, which is %u", c->image_gc_low, c->image_gc_high);
+	char name[IFNAMSIZ] = BRIDGE;
+	uint32_t hash = 2166136261u;
+	for (const char *p = c->state; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 16777619u;
+	if (strcmp(c->state, STATE))
+		snprintf(name, sizeof name, "podfs-%08x", hash);
+	return config_set(c, "bridge", name, e);
+}
+
+int config_finish(struct config *c, struct err *e)
+{
+	if (c->image_gc_low >= c->image_gc_high)
+		return err_set(e, EINVAL, "image_gc_low: %u is not below image_gc_high, which is %u", c->image_gc_low,
+			       c->image_gc_high);
+	if (!strcmp(c->subnet4, "none") && !strcmp(c->subnet6, "none"))
+		return err_set(e, EINVAL, "subnet4 and subnet6 are both none: for pods without a network there is `network = none`");
+	return *c->bridge ? 0 : name_bridge(c, e);
 }
 
 static int read_all(const char *path, struct buf *out, struct err *e)
@@ -305,6 +370,8 @@ static void show_key(const struct config *c, const struct key *k, struct buf *ou
 		buf_puts(out, restart_policy_name(*(const enum restart_policy *)p));
 	else if (k->kind == PULL)
 		buf_puts(out, pull_policy_name(*(const enum pull_policy *)p));
+	else if (k->kind == NETWORK)
+		net_choice_show(p, out);
 	else if (k->kind == BYTES)
 		buf_printf(out, "%llu", (unsigned long long)*(const uint64_t *)p);
 	else if (k->kind == MILLIS)

@@ -28,7 +28,7 @@ struct config {
 	uint64_t image_max;            /* bytes an image may unpack to: 64G */
 	uint32_t image_gc_high, image_gc_low; /* per cent of the file system: 85 80 (kubelet's); high 100: never */
 	struct net_choice network;     /* of a pod that says nothing: bridge */
-	char *bridge;  /* name of the pods' link: podfs0; with a state folder of its own another instance gets a name of its own */
+	char *bridge;  /* name of the pods' link; written by nobody: config_finish gives it one */
 	char *subnet4, *subnet6; /* ADDRESS/PREFIX, `auto`: one that the host does not use is chosen once and kept, `none` */
 	char *cni_conf, *cni_bin; /* /etc/cni/net.d; folders of plugins as in PATH: /usr/lib/cni:/opt/cni/bin */
 };
@@ -41,8 +41,9 @@ int config_set(struct config *c, const char *key, const char *value, struct err 
 /* The file: [node] only. e says FILE:LINE: …. A missing file is -ENOENT, all that is wrong in it -EINVAL; c is then
  * half changed and of no use. */
 int config_read_file(struct config *c, const char *path, struct err *e);
-/* What keys say of each other, once all are read: -EINVAL. */
-int config_check(const struct config *c, struct err *e);
+/* Once all are read: what keys say of each other (-EINVAL), and what follows from others. The bridge of a node is podfs0, that of
+ * another instance, with a state folder of its own, is named after that folder. */
+int config_finish(struct config *c, struct err *e);
 /* Lines `key = value` of every key, for .node/config. */
 void config_show(const struct config *c, struct buf *out);
 

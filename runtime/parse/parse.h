@@ -84,6 +84,10 @@ void format_port(const struct port *p, char out[PORT_TEXT]); /* canonical, alway
 bool port_is_any(const struct port *p);                      /* every address of its family, or of both */
 bool ports_overlap(const struct port *a, const struct port *b); /* they can't be held both */
 
+/* Subnets that pods can be given: `10.213.0.0/20` (/8 to /29), `fd00:1::/64` (/64 to /120), no bit set behind the prefix, of
+ * addresses that hosts can have. 0 or -EINVAL with a sentence. */
+int check_subnet(const char *text, size_t len, sa_family_t family, struct err *e);
+
 /* A KEY=VALUE line of env (KEY: no '=', not empty), or of labels and annotations (Kubernetes' syntax of
  * label keys and values: kubernetes.io/docs/concepts/overview/working-with-objects/labels). */
 enum kv_kind { KV_ENV, KV_LABEL, KV_ANNOTATION };

@@ -73,10 +73,7 @@ static const char *unfit(const struct port *p)
 
 static int read_address(struct span all, struct span s, sa_family_t family, struct port *p, struct err *e)
 {
-	char text[INET6_ADDRSTRLEN] = "";
-	if (s.n && s.n < sizeof text && !memchr(s.p, 0, s.n))
-		memcpy(text, s.p, s.n);
-	if (inet_pton(family, text, p->addr) != 1)
+	if (!span_address(s, family, p->addr))
 		return refuse(all, "in front stands no address (127.0.0.1:8080:80, [::1]:8080:80)", e);
 	p->family = family;
 	const char *why = unfit(p);

@@ -1,6 +1,7 @@
 /* Helpers of the parsers: see text.h. */
 #include "runtime/parse/text.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -62,6 +63,16 @@ int span_number(struct span s, uint64_t *out)
 		return -ERANGE;
 	*out = v;
 	return 0;
+}
+
+bool span_address(struct span s, sa_family_t family, uint8_t out[16])
+{
+	char text[INET6_ADDRSTRLEN];
+	if (!s.n || s.n >= sizeof text || memchr(s.p, 0, s.n))
+		return false;
+	memcpy(text, s.p, s.n);
+	text[s.n] = 0;
+	return inet_pton(family, text, out) == 1;
 }
 
 /* Length of the UTF-8 sequence at p, 0 when it is none: RFC 3629, section 4. */

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 struct span {
 	const char *p;
@@ -52,6 +53,9 @@ bool span_utf8(struct span s); /* RFC 3629 */
 
 /* 0, -EINVAL (not digits only, empty), -ERANGE (over 63 bits). */
 int span_number(struct span s, uint64_t *out);
+
+/* An address of that family, AF_INET or AF_INET6, as inet_pton(3) reads it: into out, which is else left alone. */
+bool span_address(struct span s, sa_family_t family, uint8_t out[16]);
 
 /* The text as an error shows it: short, `""` when empty. For use within one expression. */
 struct clip {

@@ -142,6 +142,24 @@ int child_signal(const struct child *c, int sig)
 	return syscall(SYS_pidfd_send_signal, c->watch.fd, sig, NULL, 0) ? -errno : 0;
 }
 
+int child_end(struct pod *p, struct child *c, int ms)
+{
+	siginfo_t si;
+	struct pollfd end = { .fd = c->watch.fd, .events = POLLIN };
+	int n;
+	if (child_signal(c, SIGKILL) == -ESRCH)
+		return 0;
+	while ((n = poll(&end, 1, ms)) < 0 && errno == EINTR)
+		;
+	if (n != 1)
+		return -ETIMEDOUT;
+	waitid(P_PIDFD, (id_t)c->watch.fd, &si, WEXITED | WNOHANG | __WALL);
+	loop_del(&p->loop, &c->watch);
+	close_fd(&c->watch.fd);
+	c->pid = 0;
+	return 0;
+}
+
 int report_send(int sock, int result, int code, const struct err *e, int fd)
 {
 	struct wire_out o = { 0 };

@@ -28,6 +28,8 @@ int child_clone(struct pod *p, struct child *c, uint64_t flags, int into, int ns
 void child_watch(struct pod *p, struct child *c);
 /* By pidfd, so it can't hit a stranger. 0 or -errno; -ESRCH when there is none. */
 int child_signal(const struct child *c, int sig);
+/* SIGKILL, and waits until it is reaped; exited is not called. -ETIMEDOUT: not yet, it stays watched. */
+int child_end(struct pod *p, struct child *c, int ms);
 /* In the child, after its credentials changed: SIGKILL when podfs-pod dies, also if it has just died. */
 void child_follow_parent(const struct pod *p);
 /* Closes every descriptor above stderr but these (they are sorted). */

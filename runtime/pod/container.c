@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define TIDY_MS 20
 #define SWEEP_MS 10
 #define SWEEPS_MAX 1000 /* ten seconds: a killed process that does not end in that time hangs in the kernel */
 
@@ -27,7 +28,8 @@ struct container *container_new(struct pod *p, const char *name)
 	if (!c)
 		return NULL;
 	*c = (struct container){
-		.pod = p, .policy = p->policy, .init.watch.fd = -1, .status.fd = -1, .root_fd = -1, .exit_code = -1,
+		.pod = p, .policy = p->policy, .init.watch.fd = -1, .status.fd = -1, .root_fd = -1, .old_root = -1,
+		.exit_code = -1,
 	};
 	for (int i = 0; i < 2; i++)
 		c->out[i] = (struct output){ .watch.fd = -1, .stream = i ? LOG_STDERR : LOG_STDOUT, .container = c };
@@ -51,7 +53,9 @@ void container_free(struct container *c)
 		}
 	timer_stop(&p->loop, &c->timer);
 	timer_stop(&p->loop, &c->sweep);
+	timer_stop(&p->loop, &c->tidy);
 	close_fd(&c->root_fd);
+	close_fd(&c->old_root);
 	plan_free(c->plan);
 	plan_free(c->want);
 	free(c->failure);
@@ -194,12 +198,29 @@ void container_prepare(struct container *c)
 	change_runs(c, 0);
 }
 
+static void tidy(struct container *c)
+{
+	timer_stop(&c->pod->loop, &c->tidy);
+	change_runs(c, c->old_run);
+	close_fd(&c->old_root);
+}
+
+static void on_tidy(struct timer *t)
+{
+	tidy(container_of(t, struct container, tidy));
+}
+
+/* Later, as it would take the processor from the command that has just begun, and from us who wait for its end. */
 void container_new_root(struct container *c, int fd)
 {
-	change_runs(c, c->root_run);
-	close_fd(&c->root_fd);
+	if (c->tidy.at_ns)
+		tidy(c);
+	c->old_root = c->root_fd;
+	c->old_run = c->root_run;
 	c->root_fd = fd;
 	c->root_run = c->run;
+	c->tidy.fn = on_tidy;
+	timer_arm(&c->pod->loop, &c->tidy, TIDY_MS);
 }
 
 void container_failed_run(struct container *c)
@@ -256,6 +277,8 @@ static void container_removed(void *arg, const struct err *e)
 
 void container_dispose(struct container *c)
 {
+	timer_stop(&c->pod->loop, &c->tidy);
 	job_start(c->pod, remove_container, container_removed, c);
 	close_fd(&c->root_fd);
+	close_fd(&c->old_root);
 }

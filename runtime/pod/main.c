@@ -81,7 +81,9 @@ static int begin(struct pod *p, char **arg, int sock, struct err *e)
 	if (r)
 		return err_sys(e, -r, "event loop");
 	r = open_folders(p, arg[3], e);
-	return r || !p->remove_only ? r : link_listen(p, e);
+	if (!r) /* here, as a socket keeps the network namespace that it was made in, and the pod may leave its own */
+		r = link_listen(p, e);
+	return r || p->remove_only ? r : sandbox_begin(p, e);
 }
 
 /* The first request is answered with what went wrong before it. */
@@ -89,6 +91,7 @@ static int refuse(struct pod *p, const struct err *e)
 {
 	struct asker first = { .link = p->link.number, .seq = 1 };
 	link_reply(p, &first, -e->code, e);
+	link_unlisten(p);
 	return 1;
 }
 
@@ -98,7 +101,7 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	memory_keep_small();
 	*p = (struct pod){
-		.pods_fd = -1, .dir_fd = -1, .run_fd = -1, .self = -1, .listener.fd = -1, .reaper.watch.fd = -1, .recorder.watch.fd = -1, .reaper_sock = -1, .link.number = 1,
+		.pods_fd = -1, .dir_fd = -1, .run_fd = -1, .self = -1, .listener.fd = -1, .reaper.watch.fd = -1, .reaper_sock = -1, .link.number = 1,
 		.link.watch.fd = -1, .remove_only = argc > 1 && !strcmp(argv[1], "-remove"),
 		.policy = { .grace_s = 30, .base_ms = 10000, .cap_ms = 300000, .reset_ms = 600000 },
 	};
@@ -113,5 +116,7 @@ int main(int argc, char **argv)
 		return refuse(p, &e);
 	int r = loop_run(&p->loop);
 	link_unlisten(p);
+	if (!p->standing && !p->remove_only)
+		sandbox_unmake(p);
 	return r ? 1 : 0;
 }

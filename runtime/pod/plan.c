@@ -7,14 +7,25 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-/* Field by field as they lie there; the record, which may be large, stays behind. */
-static size_t copy_fields(const struct wire_in *in, char *to)
+/* Texts of files may be large, and are not kept once they are written. */
+static bool is_no_text(uint16_t key)
+{
+	return key != K_RECORD && key != K_HOSTS && key != K_RESOLV;
+}
+
+static bool is_etc(uint16_t key)
+{
+	return key == K_HOSTNAME || key == K_HOSTS || key == K_RESOLV;
+}
+
+/* Field by field as they lie there. */
+static size_t copy_fields(const struct wire_in *in, bool (*kept)(uint16_t key), char *to)
 {
 	size_t pos = 0, before = 0, len, total = 0;
 	uint16_t key;
 	const char *data;
 	for (; wire_next(in, &pos, &key, &data, &len); before = pos) {
-		if (key == K_RECORD)
+		if (!kept(key))
 			continue;
 		if (to)
 			memcpy(to + total, in->fields + before, pos - before);
@@ -23,15 +34,25 @@ static size_t copy_fields(const struct wire_in *in, char *to)
 	return total;
 }
 
-struct plan *plan_new(const struct wire_in *in)
+static struct plan *plan_of(const struct wire_in *in, bool (*kept)(uint16_t key))
 {
-	size_t len = copy_fields(in, NULL);
+	size_t len = copy_fields(in, kept, NULL);
 	struct plan *pl = malloc(sizeof *pl + len);
 	if (!pl)
 		return NULL;
 	*pl = (struct plan){ 0 };
-	pl->len = copy_fields(in, pl->fields);
+	pl->len = copy_fields(in, kept, pl->fields);
 	return pl;
+}
+
+struct plan *plan_new(const struct wire_in *in)
+{
+	return plan_of(in, is_no_text);
+}
+
+struct plan *plan_etc(const struct wire_in *in)
+{
+	return plan_of(in, is_etc);
 }
 
 void plan_free(struct plan *pl)

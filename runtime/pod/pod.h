@@ -92,6 +92,9 @@ struct container {
 	struct log_writer log;
 	int root_fd;          /* of the newest run that came up, -1: none */
 	unsigned run, root_run; /* numbers of folders: being launched or running; the one behind root_fd. 0: none */
+	int old_root;         /* of the run before, until its folder is removed; -1: none */
+	unsigned old_run;
+	struct timer tidy;    /* then */
 
 	int exit_code;        /* -1: has not ended yet */
 	int exit_signal;
@@ -130,7 +133,8 @@ struct pod {
 	struct loop loop;
 	const char *uid, *name, *state;
 	char hostname[65];
-	bool remove_only, standing, share_pid, has_etc;
+	bool remove_only, standing, share_pid;
+	bool has_run;         /* a container of it has: its network is what it is */
 	bool leaving;
 	uint64_t leave_by_ns; /* CLOCK_MONOTONIC */
 	int pods_fd;          /* STATE/pods */
@@ -142,10 +146,11 @@ struct pod {
 	int oom_score;
 	const char *note;     /* what could not be had; NULL */
 	struct plan *groups;  /* K_CGDIR and K_CGVERSION of the pod itself */
+	struct plan *unwritten; /* K_HOSTNAME K_HOSTS K_RESOLV of the sandbox that are not in etc/ yet; NULL: they are */
 	struct policy policy;
 	struct link link;
 	struct watch listener;
-	struct child reaper, recorder;
+	struct child reaper;
 	int reaper_sock;      /* its report is still to come; -1: it stands, or there is none */
 	struct timer idle;    /* gives back memory that only a busy moment needed */
 	struct container *containers;
@@ -185,15 +190,32 @@ _Noreturn void memory_wait_forever(void);
 void request_handle(struct pod *p, struct wire_in *in);
 
 /* --- sandbox.c --- */
+/* What needs no word from the server: while it still waits for the pod's network. */
+int sandbox_begin(struct pod *p, struct err *e);
 int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e);
-int sandbox_etc(struct pod *p, struct err *e); /* the files that containers have in /etc, unless they are there */
-void sandbox_made(struct pod *p); /* what nobody needs to wait for */
-int sandbox_hostname(struct pod *p, const char *hostname, struct err *e);
+void sandbox_made(struct pod *p, const struct wire_in *in); /* what nobody needs to wait for */
+void sandbox_unmake(struct pod *p); /* one that never stood */
+int sandbox_hostname(struct pod *p, const struct wire_in *in, struct err *e);
+
+/* --- etc.c --- */
+/* The files that containers have in /etc, with the texts of W_SANDBOX. Failing, it is tried again by etc_need. */
+void etc_make(struct pod *p, const struct wire_in *in);
+int etc_need(struct pod *p, struct err *e);
+/* K_HOSTNAME, K_HOSTS and K_RESOLV, those that the message has: all or none. Running containers see them. */
+int etc_write(struct pod *p, const struct wire_in *in, struct err *e);
+
+/* --- netns.c --- */
+int netns_enter(int fd, struct err *e); /* -1: a new one, lo up */
+int netns_open(struct err *e); /* a descriptor of the one that we live in, or -errno */
+/* W_NET: to the one that came along, or a new one. */
+int netns_move(struct pod *p, const struct wire_in *in, struct err *e);
 
 /* --- reaper.c --- */
 /* Begins to make it when there is none; reaper_need waits until it stands. */
 int reaper_begin(struct pod *p, struct err *e);
 int reaper_need(struct pod *p, struct err *e);
+/* Before anything lives in its PID namespace: it is gone on return. */
+int reaper_end(struct pod *p, struct err *e);
 
 /* --- record.c --- */
 /* Makes it durable; the old one stays at hand until record_settle. */
@@ -203,6 +225,7 @@ int record_leave(int dir_fd, struct err *e); /* the pod is one that leaves */
 
 /* --- plan.c --- */
 struct plan *plan_new(const struct wire_in *in); /* NULL: no memory */
+struct plan *plan_etc(const struct wire_in *in); /* only the texts of etc/, which plan_new leaves out */
 void plan_free(struct plan *pl); /* NULL is fine */
 /* With K_HOLD: nobody removes a layer of it while the plan is kept. -ESTALE: one is gone already. */
 int plan_hold(struct plan *pl, struct err *e);
@@ -218,7 +241,7 @@ void container_free(struct container *c);
 /* Makes the next run's folders in a child. */
 void container_prepare(struct container *c);
 void container_tell(struct container *c);
-/* A run came up: its root takes the place of the one before, whose folder is removed. Takes fd. */
+/* A run came up: its root takes the place of the one before, whose folder is removed soon. Takes fd. */
 void container_new_root(struct container *c, int fd);
 /* A run did not: its folder is removed. */
 void container_failed_run(struct container *c);

@@ -112,3 +112,12 @@ int reaper_need(struct pod *p, struct err *e)
 		child_signal(&p->reaper, SIGKILL);
 	return r;
 }
+
+int reaper_end(struct pod *p, struct err *e)
+{
+	int r = child_end(p, &p->reaper, READY_MS);
+	if (r)
+		return err_sys(e, -r, "reaper");
+	close_fd(&p->reaper_sock);
+	return 0;
+}

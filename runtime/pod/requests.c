@@ -39,20 +39,16 @@ static void tell_ready(struct pod *p)
 	link_send(p, &o);
 }
 
-/* A sandbox that could not be made is nobody's: the server removes what is on disk. */
 static int do_sandbox(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
 {
 	if (p->standing)
 		return err_set(e, EALREADY, "pod %s: the sandbox stands", p->name);
 	int r = sandbox_make(p, in, e);
-	if (r) {
-		link_reply(p, a, r, e);
-		p->loop.stop = true;
-		return LATER;
-	}
+	if (r)
+		return r;
 	tell_ready(p);
 	link_reply(p, a, 0, NULL);
-	sandbox_made(p);
+	sandbox_made(p, in);
 	return LATER;
 }
 
@@ -73,7 +69,28 @@ static int do_record(struct pod *p UNUSED, struct wire_in *in UNUSED, struct ask
 
 static int do_hostname(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
 {
-	return sandbox_hostname(p, wire_get_str(in, K_HOSTNAME), e);
+	return sandbox_hostname(p, in, e);
+}
+
+static int do_netns(struct pod *p, struct wire_in *in UNUSED, struct asker *a, struct err *e)
+{
+	if (!p->standing) /* one that only removes lives in the server's */
+		return err_set(e, ESRCH, "pod %s has no network namespace", p->name);
+	_cleanup_close_ int fd = netns_open(e);
+	if (fd < 0)
+		return fd;
+	link_reply_fds(p, a, &fd, 1);
+	return LATER;
+}
+
+static int do_net(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	return netns_move(p, in, e);
+}
+
+static int do_etc(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
+{
+	return etc_write(p, in, e);
 }
 
 static int do_share(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
@@ -332,6 +349,7 @@ static const struct row {
 	[W_EXEC_CLOSE] = { do_exec_close, STANDING }, [W_EXEC_END] = { do_exec_end, STANDING | LEAVING },
 	[W_EXEC_NOTE] = { do_exec_note, STANDING },
 	[W_DELETE] = { do_delete, EMPTY | STANDING | LEAVING }, [W_SANDBOX] = { do_sandbox, EMPTY | STANDING },
+	[W_NETNS] = { do_netns, STANDING | LEAVING }, [W_NET] = { do_net, STANDING }, [W_ETC] = { do_etc, STANDING },
 };
 
 static unsigned times(const struct pod *p)
@@ -352,12 +370,11 @@ static const struct row *find_row(const struct pod *p, const struct wire_in *in,
 	return NULL;
 }
 
-/* The sandbox writes its own, beside other work. */
 static int take_record(struct pod *p, const struct wire_in *in, struct asker *a, struct err *e)
 {
 	size_t len;
 	const char *text = wire_find(in, K_RECORD, &len);
-	if (!text || in->head.op == W_SANDBOX)
+	if (!text)
 		return 0;
 	int r = record_put(p->dir_fd, text, len, e);
 	if (!r)
@@ -377,4 +394,7 @@ void request_handle(struct pod *p, struct wire_in *in)
 		r = row->fn(p, in, &a, &e);
 	if (r != LATER)
 		link_reply(p, &a, r, &e);
+	/* A sandbox that could not be made is nobody's: the server removes what is on disk. */
+	if (in->head.op == W_SANDBOX && !p->standing && !p->leaving)
+		p->loop.stop = true;
 }

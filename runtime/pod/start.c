@@ -147,7 +147,7 @@ static int spawn(struct container *c, struct err *e)
 	int sv[2], out[2];
 	int r = reaper_need(c->pod, e);
 	if (!r)
-		r = sandbox_etc(c->pod, e);
+		r = etc_need(c->pod, e);
 	if (!r)
 		r = logs_pipes(c, out, e);
 	if (r)

@@ -24,6 +24,17 @@ static void put_number(struct buf *out, const char *key, uint64_t v)
 	buf_printf(out, "%s = %llu\n", key, (unsigned long long)v);
 }
 
+/* Nothing where there is none: a pod that is not on the bridge. */
+static void put_lease(struct buf *out, const struct pod_spec *p)
+{
+	if (p->host)
+		put_number(out, "host", p->host);
+	for (size_t i = 0; i < p->ip.n; i++)
+		buf_printf(out, "%s%s", i ? " " : "ip = ", p->ip.v[i]);
+	if (p->ip.n)
+		buf_putc(out, '\n');
+}
+
 static void put_fields(struct buf *out, enum spec_scope scope, struct spec_ref r)
 {
 	_cleanup_buf_ struct buf value = { 0 };
@@ -50,6 +61,7 @@ static void put_pod(struct buf *out, struct pod_spec *p)
 	put_number(out, "owner", p->owner);
 	put_number(out, "group", p->group);
 	buf_printf(out, "mode = %04o\n", (unsigned)p->mode);
+	put_lease(out, p); /* before the fields: `hosts` is read with them in mind */
 	put_fields(out, SPEC_POD, (struct spec_ref){ .pod = p });
 }
 
@@ -64,6 +76,20 @@ static void put_container(struct buf *out, struct pod_spec *p, struct container_
 	put_fields(out, SPEC_CONTAINER, (struct spec_ref){ .pod = p, .container = c });
 }
 
+/* podfs-pod is sent the record and, whole, the two texts that it has lines of. */
+static int check_size(const struct pod_spec *p, const struct buf *record, struct err *e)
+{
+	_cleanup_buf_ struct buf etc = { 0 };
+	hosts_text(p, &etc);
+	resolv_text(p, &etc);
+	if (record->len > SPEC_RECORD_MAX)
+		return err_set(e, E2BIG, "the settings of pod %s are together more than %d KiB", p->name, SPEC_RECORD_MAX / 1024);
+	if (record->len + etc.len > SPEC_SENT_MAX)
+		return err_set(e, E2BIG, "the settings of pod %s, hosts and resolv.conf counted twice, are together more than %d KiB",
+			       p->name, SPEC_SENT_MAX / 1024);
+	return buf_status(&etc) ? err_set(e, ENOMEM, "no memory for the record of pod %s", p->name) : 0;
+}
+
 int record_write(const struct pod_spec *p, struct buf *out, struct err *e)
 {
 	_cleanup_buf_ struct buf b = { 0 };
@@ -74,9 +100,9 @@ int record_write(const struct pod_spec *p, struct buf *out, struct err *e)
 		put_container(&b, spec, p->containers[i]);
 	if (buf_status(&b))
 		return err_set(e, ENOMEM, "no memory for the record of pod %s", p->name);
-	if (b.len > SPEC_RECORD_MAX)
-		return err_set(e, E2BIG, "the settings of pod %s are together more than %d KiB", p->name,
-			       SPEC_RECORD_MAX / 1024);
+	int r = check_size(p, &b, e);
+	if (r)
+		return r;
 	buf_put(out, b.data, b.len);
 	return buf_status(out) ? err_set(e, ENOMEM, "no memory for the record of pod %s", p->name) : 0;
 }
@@ -143,6 +169,30 @@ static int read_uid(struct loader *l, struct err *e)
 	return 0;
 }
 
+/* ADDRESS/PREFIX. */
+static bool is_ip(struct span s)
+{
+	uint8_t addr[16];
+	uint64_t prefix;
+	const char *slash = memchr(s.p, '/', s.n);
+	struct span a = { s.p, slash ? (size_t)(slash - s.p) : 0 };
+	return slash && (span_address(a, AF_INET, addr) || span_address(a, AF_INET6, addr)) &&
+	       !span_number((struct span){ slash + 1, s.n - a.n - 1 }, &prefix) && prefix <= 128;
+}
+
+static int read_ip(struct loader *l, struct err *e)
+{
+	struct span rest = { buf_str(&l->value), l->value.len }, word;
+	strs_free(&l->pod->ip);
+	while ((word = span_word(&rest)).n) {
+		if (!is_ip(word))
+			return err_set(e, EINVAL, "ip: %s is not ADDRESS/PREFIX", clip(word).s);
+		if (strs_add(&l->pod->ip, word.p, word.n))
+			return err_set(e, ENOMEM, "no memory");
+	}
+	return 0;
+}
+
 static int pod_key(struct loader *l, const char *key, struct err *e)
 {
 	struct pod_spec *p = l->pod;
@@ -172,6 +222,10 @@ static int pod_key(struct loader *l, const char *key, struct err *e)
 			p->mode = (mode_t)n;
 		return r;
 	}
+	if (!strcmp(key, "host"))
+		return read_number(v, 10, UINT64_MAX, &p->host, e);
+	if (!strcmp(key, "ip"))
+		return read_ip(l, e);
 	return read_field(l, key, e);
 }
 
@@ -241,6 +295,7 @@ int record_read(const char *text, size_t len, struct pod_spec **out, struct err 
 	struct loader l = { .pod = pod_spec_new() };
 	if (!l.pod)
 		return err_set(e, ENOMEM, "no memory");
+	l.pod->net = (struct net_choice){ .mode = NET_NONE }; /* of a record from before there was a choice */
 	int r = ini_read("pod.ini", text, len, on_key, &l, e);
 	if (!r)
 		r = check_complete(l.pod, e);

@@ -17,6 +17,16 @@ FIELD_FUNCTIONS(share);
 FIELD_FUNCTIONS(labels);
 FIELD_FUNCTIONS(annotations);
 
+/* of_net.c */
+FIELD_FUNCTIONS(network);
+FIELD_FUNCTIONS(ports);
+FIELD_FUNCTIONS(net_ingress);
+FIELD_FUNCTIONS(net_egress);
+
+/* etc.c */
+FIELD_FUNCTIONS(hosts);
+FIELD_FUNCTIONS(resolv_conf);
+
 /* of_container.c */
 FIELD_FUNCTIONS(image);
 FIELD_FUNCTIONS(pull);

@@ -15,6 +15,8 @@ struct pod_spec *pod_spec_new(void)
 	if (p) {
 		p->grace = spec_defaults.grace;
 		p->restart = spec_defaults.restart;
+		p->net = spec_defaults.net;
+		p->rate_in = p->rate_out = LIMIT_MAX;
 	}
 	return p;
 }
@@ -39,6 +41,11 @@ void pod_spec_free(struct pod_spec *p)
 	free(p->containers);
 	strs_free(&p->labels);
 	strs_free(&p->annotations);
+	strs_free(&p->ip);
+	strs_free(&p->ports);
+	free(p->hosts);
+	free(p->resolv);
+	free(p->resolv_made);
 	free(p);
 }
 

@@ -19,7 +19,8 @@
 #include <sys/types.h>
 
 #define SPEC_VALUE_MAX (64 * 1024)   /* bytes of one setting: E2BIG beyond */
-#define SPEC_RECORD_MAX (160 * 1024) /* bytes of one pod's record: E2BIG beyond; fits a wire message */
+#define SPEC_RECORD_MAX (160 * 1024) /* bytes of one pod's record: E2BIG beyond */
+#define SPEC_SENT_MAX (180 * 1024)   /* with the texts of hosts and resolv.conf, which it has too: fits a wire message */
 #define SPEC_NAME_MAX 63             /* RFC 1123 label */
 #define SPEC_CNI_MAX 63              /* name of a CNI network */
 #define LIMIT_MAX UINT64_MAX         /* "max" */
@@ -83,9 +84,8 @@ struct pod_spec {
 	struct strs ip;      /* ADDRESS/PREFIX as it was last attached, IPv4 first; key `ip`, blanks between them */
 	struct strs ports;   /* published ports, as format_port writes them */
 	uint64_t rate_in, rate_out; /* bits a second, as the pod sees it, or LIMIT_MAX */
-	bool has_hosts, has_resolv; /* written by somebody; else they are made */
-	struct strs hosts;   /* lines; one that podfs would make itself is kept as what it stands for (hosts_own), and follows it */
-	char *resolv;        /* text; NULL: none */
+	char *hosts;         /* as written, but for the lines of the pod's own name, which follow name and addresses (etc.c); NULL: made */
+	char *resolv;        /* as written; NULL: resolv_made */
 	char *resolv_made;   /* what resolv.conf is where nobody has written it; the engine's, not in the record */
 	struct container_spec **containers; /* in the order defined */
 	size_t ncontainers;
@@ -101,7 +101,7 @@ struct spec_defaults {
 };
 extern struct spec_defaults spec_defaults;
 
-struct pod_spec *pod_spec_new(void);      /* zeroed, grace and restart at their defaults; NULL: no memory */
+struct pod_spec *pod_spec_new(void);      /* zeroed, but for what has a default; NULL: no memory */
 void pod_spec_free(struct pod_spec *p);   /* with its containers */
 struct container_spec *pod_spec_add(struct pod_spec *p, const char *name); /* NULL: no memory; the name is not checked */
 void pod_spec_drop(struct pod_spec *p, struct container_spec *c); /* frees c */
@@ -146,7 +146,7 @@ struct spec_field {
 	enum spec_form form;
 	enum spec_effect effect;
 	/* Reads the whole new text. Empty text sets the default again (image: -EINVAL). On failure nothing is
-	 * changed and e names the value. -EINVAL, -E2BIG, -ENOMEM, -ERANGE. */
+	 * changed and e names the value. -EINVAL, -E2BIG, -ENOMEM, -ERANGE, -EADDRINUSE. */
 	int (*set)(struct spec_ref r, const char *text, size_t len, struct err *e);
 	/* Appends the text that set would take, with a newline at the end; nothing when the
 	 * setting is at its default and that default reads as empty. `memory.max` unset reads
@@ -180,6 +180,8 @@ void net_choice_show(const struct net_choice *c, struct buf *out); /* without a 
 /* The whole text of /etc/hosts and /etc/resolv.conf in the pod's containers. Own lines of hosts: localhost, then the pod's
  * hostname at each of its addresses (127.0.0.1 where it has none of its own). */
 void hosts_text(const struct pod_spec *p, struct buf *out);
+/* The other lines: `ADDRESS NAME...`, without comments. 0 or -ENOMEM. */
+int hosts_others(const struct pod_spec *p, struct strs *out);
 void resolv_text(const struct pod_spec *p, struct buf *out);
 
 /* The record: INI text that inih reads back to the same spec (record.c). It holds

@@ -2,7 +2,7 @@
 # The peers: how each is set up and what it is told. Sourced by tests/bench/run; all but setup runs inside the
 # place (place.sh).
 #
-# Each uses what Debian 12 ships, with its daemon where it has one, without a network bridge (podfs's sandbox has loopback only),
+# Each uses what Debian 12 ships, with its daemon where it has one, without a network bridge (those are in net.sh),
 # and the same image: busybox and the payload, one layer.
 
 IMAGE=localhost/bb:1
@@ -16,7 +16,7 @@ build=${PODFS_BUILD:-$S/build}
 export CONTAINERS_CONF=$S/containers.conf CONTAINERS_STORAGE_CONF=$S/storage.conf
 
 packages="podman crun conmon netavark containerd docker.io lxc bubblewrap busybox-static jq iptables uidmap
-	docker-registry skopeo curl isal"
+	docker-registry skopeo curl isal iproute2 iperf3 containernetworking-plugins"
 
 have() { command -v "$1" >/dev/null; }
 wanted() { [[ $1 =~ ${PEERS:-.} ]]; }
@@ -67,11 +67,12 @@ make_config() {
 		tmp_dir = "$R/libpod"
 		[network]
 		network_backend = "netavark"
+		network_config_dir = "$S/networks"
 	E
 	printf '[storage]\ndriver = "overlay"\ngraphroot = "%s"\nrunroot = "%s"\n' "$S/podman" "$R/podman" >"$S/storage.conf"
 	printf 'version = 2\nroot = "%s"\nstate = "%s"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "%s"\n' \
 		"$S/containerd" "$R/containerd" "$R/containerd.sock" >"$S/containerd.toml"
-	printf '[node]\nlog_max = 1G\nlog_files = 2\n' >"$S/podfs.conf"
+	printf '[node]\nnetwork = none\nlog_max = 1G\nlog_files = 2\n' >"$S/podfs.conf"
 	cat >"$S/filled" <<-'E'
 		#!/bin/bash
 		# filled FILE BYTES: waits until the file has them all
@@ -85,7 +86,7 @@ setup() {
 	apt-get install -y --no-install-recommends $packages || return 1
 	mkdir -p "$S" "$P"
 	[ -e "$S/build/build.ninja" ] || meson setup "$S/build" "$top" || return 1
-	meson compile -C "$S/build" podfs podfs-server podfs-pod podfs-image interleave payload logpump || return 1
+	meson compile -C "$S/build" podfs podfs-server podfs-pod podfs-image podfs-net interleave answered payload logpump || return 1
 	rm -rf "$S"/{podfs,podman,docker,containerd} # images of another build
 	make_rootfs && make_archive && make_config && pull_setup
 }

@@ -25,6 +25,10 @@ place_prepare() {
 	read -r pid _ </proc/self/stat # the machine's /proc still: the PID outside
 	mount --make-rprivate /
 	mount -t proc proc /proc
+	# /sys/class/net is that of the namespace that sysfs was mounted in.
+	mkdir -p "$S/sys"
+	mount -t sysfs sysfs "$S/sys" && mount --rbind /sys/fs/cgroup "$S/sys/fs/cgroup" &&
+		umount -l /sys && mount --move "$S/sys" /sys
 	list=$(v1_hierarchies)
 	if [ -n "$list" ]; then
 		umount -l /sys/fs/cgroup

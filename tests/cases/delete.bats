@@ -90,11 +90,14 @@ up() { within 10 grep -qx up "$P/${1:-web}/logs/${1:-web}"; }
 	within 10 none_leaving
 	within 5 no_pod_process
 	within 5 no_namespace_left
+	within 5 no_namespace_held
 	[ -z "$(ls -A "$T/state/pods")" ]
-	[ -z "$(find "$T/run" -name '*.sock')" ]
+	[ -z "$(find "$T/run" -name '*.sock' ! -name net.sock)" ]
 	[ -z "$(find /sys/fs/cgroup -type d -path "*/$CG/*")" ]
 }
 no_namespace_left() { ! lsns -n -o NS | grep -qxFf <(tr -dc '0-9\n' <"$T/namespaces"); }
+# nor by a descriptor of the server, or of podfs-net
+no_namespace_held() { ! find /proc/[0-9]*/fd -lname '*:[[]*' -printf '%l\n' 2>/dev/null | grep -qxFf "$T/namespaces"; }
 
 @test "a paused container is removed all the same" {
 	run_pod web "$forever"

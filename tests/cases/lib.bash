@@ -4,12 +4,14 @@
 # An instance's names: $T, a folder with everything; $P, the mount point; $CG, its cgroup folder. Processes
 # of an instance are known by $T in their command line, mounts by $T in their path.
 #
+# Its host is a network namespace of its own, and of the network alone: no test touches the machine's. `$podfs` mounts there,
+# `host COMMAND…` runs there. It has lo; with_outside gives it an uplink. Pods have the bridge, as users' do.
+#
 # No sleep stands for an event: what happens is waited for with `timeout N cat …/wait/…`, and where there is
 # no such file `within` asks again until a deadline.
 
 PODFS_BUILD=${PODFS_BUILD:-$BATS_TEST_DIRNAME/../../build-test}
 IMAGES=${PODFS_TEST_CACHE:-/var/cache/podfs-tests}
-podfs=$PODFS_BUILD/tools/podfs
 podfs_exec=$BATS_TEST_DIRNAME/../../tools/podfs-exec
 bats_require_minimum_version 1.5.0
 
@@ -27,10 +29,79 @@ new_instance() {
 	T=$(mktemp -d /var/tmp/podfs-case.XXXXXX)
 	P=$T/pods
 	CG=${T##*/}
-	mkdir "$P"
+	mkdir "$P" "$T/ns"
+	new_host
 	export ASAN_OPTIONS="log_path=$T/sanitizer:detect_leaks=1"
 	export UBSAN_OPTIONS="log_path=$T/sanitizer:print_stacktrace=1:halt_on_error=1"
 	export PODFS=$P
+}
+
+# --- its network ---
+
+# namespace FILE: a new one with lo up, which that file keeps.
+namespace() {
+	: >"$1"
+	unshare --net="$1" ip link set lo up
+}
+# The host of an instance; a file of cases whose instances share one (own_host in its setup_file) has its own.
+new_host() {
+	HOST=${FILE_HOST:-$T/ns/host}
+	[ -n "${FILE_HOST:-}" ] || namespace "$HOST"
+	podfs=$T/podfs
+	printf '#!/bin/sh\nexec nsenter --net=%s %s "$@"\n' "$HOST" "$(realpath "$PODFS_BUILD/tools/podfs")" >"$podfs"
+	chmod 755 "$podfs"
+	host_now >"$T/host.before"
+}
+own_host() {
+	HOST=$BATS_FILE_TMPDIR/host
+	export FILE_HOST=$HOST
+	namespace "$HOST"
+}
+
+host() { nsenter --net="$HOST" "$@"; }
+outside() { nsenter --net="$T/ns/outside" "$@"; }
+# inside POD COMMAND…: a program of this machine in the pod's network
+inside() {
+	local ns=$P/$1/ns/net
+	shift
+	nsenter --net="$ns" "$@"
+}
+# peer host|outside|POD COMMAND…: in that network until the end of the test; $PEER is its pid, its output is in $T/peer.PID
+PEERS=()
+peer() {
+	local ns=$P/$1/ns/net
+	case $1 in
+	host) ns=$HOST ;;
+	outside) ns=$T/ns/outside ;;
+	esac
+	shift
+	nsenter --net="$ns" sh -c 'exec "$@" >"$0/peer.$$" 2>&1' "$T" "$@" </dev/null 3>&- 4>&- &
+	PEER=$!
+	PEERS+=($PEER)
+}
+
+# An uplink to a host `outside`, which has no way back to the pods' subnets.
+OUT4=192.0.2.2 OUT6=2001:db8::2 # outside's; ours end with 1
+with_outside() {
+	namespace "$T/ns/outside"
+	host ip link add up0 type veth peer name up1 netns "$T/ns/outside"
+	host ip addr add 192.0.2.1/24 dev up0
+	host ip addr add 2001:db8::1/64 dev up0 nodad
+	host ip link set up0 up
+	outside ip addr add $OUT4/24 dev up1
+	outside ip addr add $OUT6/64 dev up1 nodad
+	outside ip link set up1 up
+	host ip route add default via $OUT4
+	host ip -6 route add default via $OUT6
+	within 5 links_are_up
+	host_now >"$T/host.before"
+}
+links_are_up() { host ip -6 addr show dev up0 scope link | grep -q 'fe80:.*' && ! host ip -6 addr show dev up0 | grep -q tentative; }
+
+# Everything of its network that podfs could leave.
+host_now() {
+	host sh -c 'ip -o link | sed "s/ qdisc [a-z]*//"; ip -o addr | sed "s/valid_lft.*//"; ip route show table all; ip -6 route show table all
+		ip rule; nft list ruleset; ss -Hlntu' 2>&1 | grep -vE 'fe80::.* dev up0|^anycast'
 }
 
 # What every mount of this instance is given; more is added by the caller.
@@ -52,8 +123,8 @@ skopeo_pids() {
 keeper_pid() { sed 's/ .*//;q' "$T/state/lock"; }
 server_pid() { pgrep -P "$(keeper_pid)" -x podfs-server; }
 mounted() { grep -q " $P fuse.podfs \| $P .* fuse.podfs " /proc/self/mountinfo; }
-our_mounts() { grep -F "$T" /proc/*/mountinfo 2>/dev/null | sed 's/^[^:]*://' | awk '{ print $5 }' | sort -u; }
-mount_holders() { grep -lF "$T" /proc/[0-9]*/mountinfo 2>/dev/null | cut -d/ -f3 | paste -sd, | xargs -r ps -o pid,ppid,mntns,stat,args -p; }
+our_mounts() { grep -F "$T" /proc/*/mountinfo 2>/dev/null | sed 's/^[^:]*://' | awk -v ns="$T/ns/" 'index($5, ns) != 1 { print $5 }' | sort -u; }
+mount_holders() { grep -lF "$T/pods" /proc/[0-9]*/mountinfo 2>/dev/null | cut -d/ -f3 | paste -sd, | xargs -r ps -o pid,ppid,mntns,stat,args -p; }
 our_cgroups() { find /sys/fs/cgroup -type d -path "*/$CG*" 2>/dev/null; }
 
 unmount_podfs() {
@@ -72,13 +143,14 @@ wait_for() {
 gone() { within 10 ended_or_zombie "$1"; }
 ended_or_zombie() { ! grep -qs '^State:[[:space:]]*[^Z]' "/proc/$1/status"; }
 
-# within SECONDS COMMAND…: until it succeeds.
+# within SECONDS COMMAND…: until it succeeds. What it says is heard when the time is over.
 within() {
 	local deadline=$(($(date +%s%N) + $1 * 1000000000))
 	shift
-	until "$@"; do
+	until "$@" >/dev/null 2>&1; do
 		if [ "$(date +%s%N)" -gt $deadline ]; then
 			echo "not within the time: $*" >&2
+			"$@"
 			return 1
 		fi
 		read -rt 0.05 <> <(:) || :
@@ -92,7 +164,8 @@ setup() {
 	mount_podfs
 }
 
-teardown() {
+teardown() { end_case; }
+end_case() {
 	local bad=0
 	if mounted && timeout 5 stat "$P/.node" >/dev/null 2>&1; then
 		remove_all_pods || bad=1
@@ -100,6 +173,7 @@ teardown() {
 		unmount_podfs || bad=1
 	fi
 	[ -z "${EXTRA_MOUNT:-}" ] || umount "$EXTRA_MOUNT" || bad=1
+	end_peers
 	nothing_left || bad=1
 	sanitizer_silent || bad=1
 	[ "$bad" -eq 0 ] || tail -n 20 "$T/state/podfs.log" 2>/dev/null
@@ -129,12 +203,25 @@ nothing_left() {
 	within 5 no_cgroup_left || { echo "left: cgroups" "$(our_cgroups)"; bad=1; }
 	[ -z "$(ls -A "$T/state/pods" 2>/dev/null)" ] || { echo "left: records" "$(ls -AR "$T/state/pods")"; bad=1; }
 	[ -z "$(find "$T/state/images/tmp" -mindepth 1 2>/dev/null)" ] || { echo "left: imports"; bad=1; }
+	within 10 host_is_as_before || { echo "left on the host:"; host_now | diff "$T/host.before" -; host_pids | xargs -r ps -o pid,ppid,stat,args -p; bad=1; }
 	[ -z "$(find "$T/run" -type s 2>/dev/null)" ] || { echo "left: sockets" "$(ls -A "$T/run")"; bad=1; }
 	return $bad
 }
 no_process_left() { [ -z "$(instance_pids)" ]; }
 no_mount_left() { [ -z "$(our_mounts)" ]; }
 no_cgroup_left() { [ -z "$(our_cgroups)" ]; }
+# podfs-net ends by itself, and takes with it what is for all pods.
+host_is_as_before() { [ -z "$(host_pids)" ] && host_now | cmp -s "$T/host.before"; }
+# Who is in its network; of a file's own, its registries are.
+host_pids() {
+	find /proc/[0-9]*/ns/net -lname "net:\[$(stat -Lc %i "$HOST")\]" 2>/dev/null | cut -d/ -f3 |
+		grep -vxFf <(cat "$BATS_FILE_TMPDIR"/*.pid 2>/dev/null)
+}
+end_peers() {
+	local p
+	for p in "${PEERS[@]}"; do kill -9 "$p"; done 2>/dev/null
+	PEERS=()
+}
 
 sanitizer_silent() {
 	local f bad=0
@@ -156,6 +243,8 @@ sweep() {
 		for p in $(cat "$d/cgroup.procs" 2>/dev/null); do kill -9 "$p" 2>/dev/null; done
 	done
 	for d in $(our_cgroups | sort -r); do within 2 rmdir "$d" 2>/dev/null; done
+	for p in $([ -n "${FILE_HOST:-}" ] || host_pids); do kill -9 "$p" 2>/dev/null; done
+	umount "$T"/ns/* 2>/dev/null
 	# One file system only: whatever is still mounted in there is not ours to empty.
 	rm -rf --one-file-system "$T"
 }

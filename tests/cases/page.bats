@@ -11,6 +11,7 @@ one_container() {
 	line 'echo nginx:alpine > /pods/podtest/image'
 	[ "$(line 'ls /pods')" = podtest ]
 	line 'cat /pods/.node/wide' | grep -E '^podtest +1/1 +Running'
+	line 'cat /pods/.node/wide' | grep -F " $(line 'cat /pods/podtest/ip' | head -n 1)"
 	line 'cat /pods/podtest/describe' | grep -F 'nginx:alpine'
 	line 'cat /pods/podtest/pod.yaml' | grep -E '^kind: Pod'
 	line 'cat /pods/podtest/logs/podtest'
@@ -37,6 +38,9 @@ two_containers() {
 	a=$(cat "$P/web/containers/nginx/pid") b=$(cat "$P/web/containers/probe/pid")
 	for ns in net ipc uts; do [ "$(readlink "/proc/$a/ns/$ns")" = "$(readlink "/proc/$b/ns/$ns")" ]; done
 	for ns in mnt cgroup pid; do [ "$(readlink "/proc/$a/ns/$ns")" != "$(readlink "/proc/$b/ns/$ns")" ]; done
+	# and one address, which is theirs
+	grep -v 127.0.0.1 "$P/web/ip" | head -n 1 | grep -qxE '[0-9]+(\.[0-9]+){3}'
+	host curl -sm 5 "http://$(head -n 1 "$P/web/ip")/" | grep -q 'from the third layer'
 	line "echo 'nginx -v; cat /etc/hostname' > /pods/web/exec/nginx"
 	line 'cat /pods/web/exec/nginx' >"$T/said"
 	grep -q 'nginx version' "$T/said"

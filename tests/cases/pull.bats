@@ -4,7 +4,10 @@
 load lib
 load registry
 
-setup_file() { start_fake; }
+setup_file() {
+	own_host
+	start_fake
+}
 teardown_file() { stop_registries; }
 
 setup() {

@@ -1,8 +1,8 @@
 # Registries on loopback for the cases of pulls: Debian's docker-registry, and one that misbehaves as it is told
 # (fake_registry.py). Loaded after lib.bash.
 #
-# A file starts what it needs in setup_file and calls stop_registries in teardown_file. They live below $BATS_FILE_TMPDIR, belong to no instance,
-# and end with bats whatever happens. Ports are free ones: registry NAME's address is `$(registry NAME)`, the fake one's `$(fake)`.
+# A file starts what it needs in setup_file, on a host for all of its instances (own_host), and calls stop_registries in teardown_file. They
+# live below $BATS_FILE_TMPDIR, belong to no instance, and end with bats whatever happens. Ports are free ones: registry NAME's address is `$(registry NAME)`, the fake one's `$(fake)`.
 #
 # The node's configuration of an instance is a home folder of its own, $NODE: skopeo reads registries.conf, policy.json and certs.d
 # in $NODE/.config/containers, auth.json is named by REGISTRY_AUTH_FILE. It is read by each skopeo, so it may be changed while mounted.
@@ -13,7 +13,7 @@
 background() {
 	local name=$1
 	shift
-	setpriv --pdeathsig KILL "$@" >"$BATS_FILE_TMPDIR/$name.log" 2>&1 </dev/null 3>&- 4>&- &
+	nsenter --net="$HOST" setpriv --pdeathsig KILL "$@" >"$BATS_FILE_TMPDIR/$name.log" 2>&1 </dev/null 3>&- 4>&- &
 	echo $! >"$BATS_FILE_TMPDIR/$name.pid"
 }
 
@@ -67,9 +67,9 @@ start_password_registry() {
 push() {
 	local to
 	to=docker://$(registry "$1")/$3
-	skopeo copy -q --dest-tls-verify=false "${@:4}" "oci-archive:$IMAGES/$2.tar:latest" "$to"
+	host skopeo copy -q --dest-tls-verify=false "${@:4}" "oci-archive:$IMAGES/$2.tar:latest" "$to"
 }
-digest_of() { skopeo inspect --tls-verify=false -f '{{.Digest}}' "docker://$1"; }
+digest_of() { host skopeo inspect --tls-verify=false -f '{{.Digest}}' "docker://$1"; }
 
 start_fake() {
 	FAKE=$BATS_FILE_TMPDIR/fake
@@ -97,7 +97,7 @@ stop_registries() {
 		kill -KILL "$(cat "$f")" 2>/dev/null
 		rm -f "$f"
 	done
-	return 0
+	umount "$FILE_HOST"
 }
 
 # --- the node's configuration ---

@@ -4,6 +4,7 @@ load lib
 load registry
 
 setup_file() {
+	own_host
 	start_registry plain
 	start_tls_registry tls
 	start_password_registry locked
@@ -97,12 +98,12 @@ answers() {
 @test "an index of several machines gives this one's; a manifest of schema 2 is as good" {
 	local host want
 	host=$(registry plain)
-	want=$(skopeo inspect --tls-verify=false --raw "docker://$host/multi" | jq -r '.manifests[].platform.architecture' | grep -v s390x)
+	want=$(host skopeo inspect --tls-verify=false --raw "docker://$host/multi" | jq -r '.manifests[].platform.architecture' | grep -v s390x)
 	pod m "$host/multi"
 	says m "$want"
 	grep -q "$want" "$P/.node/images/$host/multi"
 	[ "$(layers | wc -l)" -eq 2 ]
-	skopeo inspect --tls-verify=false --raw "docker://$host/team/app:1" | grep -q 'application/vnd.docker.distribution.manifest.v2+json'
+	host skopeo inspect --tls-verify=false --raw "docker://$host/team/app:1" | grep -q 'application/vnd.docker.distribution.manifest.v2+json'
 	hello "$host/team/app:1"
 }
 

@@ -7,7 +7,7 @@ load lib
 	local f
 	for f in status describe pod.yaml why events error wait/running wait/ready wait/ended ip hostname ctl image pull command \
 		memory.max memory.high cpu.max cpu.weight pids.max memory.current memory.peak memory.events cpu.stat pids.current \
-		labels annotations grace restart share ns/ipc ns/net ns/uts containers/web logs/web exec/web \
+		labels annotations grace restart share network ports hosts resolv.conf net.ingress net.egress net.stat ns/ipc ns/net ns/uts containers/web logs/web exec/web \
 		containers/web/{image,pull,command,args,env,workdir,user,ctl,state,pid,exitcode,restarts,root,wait/ended}; do
 		[ -e "$P/web/$f" ] || [ -L "$P/web/$f" ] || { echo "no $f"; return 1; }
 	done
@@ -15,7 +15,7 @@ load lib
 		[ -e "$P/.node/$f" ] || { echo "no .node/$f"; return 1; }
 	done
 	# what belongs to a later time is absent, not a stub
-	for f in network ports volumes; do [ ! -e "$P/web/$f" ]; done
+	[ ! -e "$P/web/volumes" ]
 	[ "$(ls "$P")" = web ]
 	[ "$(ls -a "$P" | grep -c '^.node$')" -eq 1 ]
 }
@@ -43,7 +43,7 @@ load lib
 	has '^job +0/1 +(Completed|Succeeded) +0 ' "$P/.node/pods"
 	has '^new +0/0 +Pending +0 ' "$P/.node/pods"
 	head -n 1 "$P/.node/wide" | grep -qE 'IP +CONTAINERS +IMAGES +OWNER'
-	has '^web +1/1 +Running .* 127.0.0.1 +web +busybox +root' "$P/.node/wide"
+	has "^web +1/1 +Running .* $(head -n 1 "$P/web/ip")(,[^ ]*)? +web +busybox +root" "$P/.node/wide"
 	head -n 1 "$P/.node/top" | grep -qE '^POD|^NAME'
 	has '^web' "$P/.node/top"
 	[ "$(wc -l <"$P/.node/pods")" -eq 4 ]
@@ -134,7 +134,8 @@ load lib
 	[ "$(get '{.spec.containers[1].env[3].value}')" = ' lead' ]
 	[ "$(get '{.spec.restartPolicy}')" = Never ]
 	[ "$(get '{.status.containerStatuses[0].state.running.startedAt}')" != '' ]
-	[ "$(get '{.status.podIP}')" = 127.0.0.1 ]
+	[ "$(get '{.status.podIP}')" = "$(head -n 1 "$P/web/ip")" ]
+	[ "$(get '{.status.podIPs[*].ip}')" = "$(paste -sd' ' "$P/web/ip")" ]
 }
 
 @test "ls -l of an image: its bytes and its last use; its text ends where it ends" {
@@ -299,14 +300,22 @@ nothing_pulled() { [ -z "$(cat "$P/.node/pull")" ]; }
 	is Always "$P/web/restart"
 	echo 2m >"$P/web/grace"
 	is 120 "$P/web/grace"
-	is 127.0.0.1 "$P/web/ip"
+	[ "$(wc -l <"$P/web/ip")" -eq 2 ]
 	is web "$P/web/hostname"
+	printf '%s\n' 8080:80 127.0.0.1:5353:53/udp '[::1]:8081:80' >"$P/web/ports"
+	is $'8080:80/tcp\n127.0.0.1:5353:53/udp\n[::1]:8081:80/tcp' "$P/web/ports"
+	echo 20M >"$P/web/net.egress"
+	cp "$P/web/hosts" "$P/web/ip" "$T"
 	# and outlive the mount
 	unmount_podfs
 	mount_podfs
 	is app:extra "$c/user"
 	cmp "$T/command" "$c/command"
 	is 120 "$P/web/grace"
+	is $'8080:80/tcp\n127.0.0.1:5353:53/udp\n[::1]:8081:80/tcp' "$P/web/ports"
+	is 20971520 "$P/web/net.egress"
+	cmp "$T/hosts" "$P/web/hosts"
+	cmp "$T/ip" "$P/web/ip"
 }
 
 @test "a value of 10 kB outlives the mount" {

@@ -4,6 +4,7 @@ load lib
 load registry
 
 setup_file() {
+	own_host
 	start_fake
 	serve nasty nasty
 	serve two two
@@ -118,7 +119,7 @@ as_umoci() {
 	mount -t tmpfs -o size=512M tmpfs "$T/state"
 	rules '/blobs/ rate 16000000'
 	export HOME=$NODE
-	/usr/bin/python3 "$BATS_TEST_DIRNAME/kill_points.py" "$PODFS_BUILD/runtime/image/podfs-image" "$T/state" "$(fake)/nasty" \
+	host /usr/bin/python3 "$BATS_TEST_DIRNAME/kill_points.py" "$PODFS_BUILD/runtime/image/podfs-image" "$T/state" "$(fake)/nasty" \
 		"${KILL_SEED:-$RANDOM}" "$points" | tee "$T/said"
 	sed 's/^/# /' "$T/said" >&3
 	grep -q "$points kills" "$T/said"

@@ -93,12 +93,35 @@ static void used_is_what_df_says(void **state)
 	assert_int_equal(used_percent(&s), 0);
 }
 
+static void leases_go_round(void **state)
+{
+	const struct {
+		uint64_t taken[4];
+		size_t n;
+		uint64_t next, max, want;
+	} t[] = {
+		{ { 0 }, 0, 0, UINT64_MAX, 2 },        /* 1 is the bridge */
+		{ { 0 }, 0, 7, UINT64_MAX, 7 },
+		{ { 4, 2, 3 }, 3, 2, UINT64_MAX, 5 },
+		{ { 9, 7, 8 }, 3, 5, 100, 5 },
+		{ { 6, 2, 2 }, 3, 6, 6, 3 },           /* round; the same twice: one is being moved */
+		{ { 5, 4, 3, 2 }, 4, 4, 6, 6 },
+		{ { 5, 4, 3, 2 }, 4, 4, 5, 0 },
+		{ { 0 }, 0, 3, 1, 0 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		uint64_t taken[4];
+		memcpy(taken, t[i].taken, sizeof taken);
+		assert_int_equal(lease_choose(taken, t[i].n, t[i].next, t[i].max), t[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(which_start_needs_a_pull), cmocka_unit_test(backoff_doubles_to_the_cap),
 		cmocka_unit_test(some_failures_are_final), cmocka_unit_test(rate_is_of_late), cmocka_unit_test(which_image_goes),
-		cmocka_unit_test(used_is_what_df_says),
+		cmocka_unit_test(used_is_what_df_says), cmocka_unit_test(leases_go_round),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,12 +2,12 @@
 
 load lib.bash
 
-ADD=133 DEL=134 # net.h
+ADD=134 DEL=135 # net.h
 setup_file() { [ -x /usr/lib/cni/bridge ] || skip 'no containernetworking-plugins'; }
 
 start_cni() {
-	mkdir -p "$T/net.d" "$T/bin" "$T/cache" "$T/leases"
-	export PODFS_CNI_CONF=$T/net.d PODFS_CNI_PATH=$T/bin:/usr/lib/cni PODFS_CNI_CACHE=$T/cache
+	mkdir -p "$T/net.d" "$T/bin" "$T/leases"
+	export PODFS_CNI_CONF=$T/net.d PODFS_CNI_PATH=$T/bin:/usr/lib/cni
 	cat >"$T/net.d/10-blue.conflist" <<-END
 		{"cniVersion": "1.0.0", "name": "blue", "plugins": [
 		  {"type": "bridge", "bridge": "cni9", "isGateway": true, "ipMasq": true, "ipam": {"type": "host-local", "dataDir": "$T/leases",
@@ -42,7 +42,7 @@ traces() {
 	host ip -o link | grep -E 'veth.*master cni9'
 	host iptables-save | grep -E '10\.97\.0\.[0-9]+[/:]|8080'
 	host ip6tables-save | grep -E 'fd97::[0-9]+[]/]|8080'
-	ls "$T"/leases/*/10.97* "$T"/leases/*/fd97* "$T"/cache/* 2>/dev/null
+	ls "$T"/leases/*/10.97* "$T"/leases/*/fd97* "$T"/state/cni/* 2>/dev/null
 	true
 }
 
@@ -68,6 +68,23 @@ traces() {
 	within 10 not net_runs
 }
 
+@test "a pod that brings no namespace is given one; name servers of the network are told" {
+	start_cni
+	plugin named 'cat /proc/self/oom_score_adj >score; exec echo "{\"cniVersion\":\"1.0.0\",\"dns\":{\"nameservers\":[\"192.0.2.53\",\"fd00::53\",\"x\\nsearch evil\"]}}"'
+	network named named
+	namespace p2
+	run -0 ask "$(add_line 2 p2 named)" "raw $ADD 128=$(uid 1) 129=p1 134=blue keep=$T/ns/p1"
+	[ "$(cat "$T/score")" = "$(cat /proc/self/oom_score_adj)" ]
+	[ "${lines[0]}" = "ok dns 192.0.2.53 dns fd00::53" ]
+	[[ ${lines[1]} == "ok 10.97.0."*"/24 fd97::"*"/64" ]]
+	ask "$(del_line 2)"
+	inside p1 ping -qc 1 -W 5 10.97.0.1
+	inside p1 ping -qc 1 -W 5 127.0.0.1
+	ask "$(del_line 1)"
+	run traces
+	[ -z "$output" ]
+}
+
 @test "kill -9 while a pod is attached, and while a plugin runs: sync finds both, nothing is left" {
 	start_cni
 	plugin hang '[ $CNI_COMMAND = ADD ] || { echo gone >>log; exit 0; }; echo $$ >hangs; exec sleep 1000'
@@ -81,7 +98,7 @@ traces() {
 	kill -9 "$(net_pid)"
 	within 10 not net_runs
 	within 10 eval '! grep -qs "^State:[[:space:]]*[^XZ]" "/proc/$(cat "$T/hangs")/status"'
-	[ "$(ls "$T/cache" | wc -l)" -eq 2 ]
+	[ "$(ls "$T/state/cni" | wc -l)" -eq 2 ]
 	start_net
 	ask "$(del_line 1 p1)" "sync"
 	within 10 eval '[ -z "$(traces)" ]'
@@ -123,12 +140,11 @@ traces() {
 	says "error ENOENT CNI network grey: CNI plugin nothing-here is not in " "$(add_line 1 p1 grey)"
 	says "error EINVAL CNI plugin rubbish (ADD of network green): it ended well, but printed no result: bad JSON" "$(add_line 1 p1 green)"
 	says "error EOPNOTSUPP CNI network green has no plugin that publishes ports" "$(add_line 1 p1 green 80:80)"
-	says "error EINVAL no network namespace was given" "raw $ADD 128=$(uid 1) 129=p1 134=green"
 	says "error EINVAL no network namespace was given" "raw $ADD 128=$(uid 1) 129=p1 134=green ns=/dev/null"
 	says "error EINVAL not a pod's uid" "raw $ADD 128=../../x 129=p1 134=green ns=$T/ns/p1"
 	says "error EINVAL malformed request: K_UID" "raw $ADD 129=p1 134=green"
 	says "error EINVAL malformed request: K_POD or K_CNI" "raw $ADD 128=$(uid 1) 129=p1"
 	says ok "$(del_line 1)"
 	unhold
-	[ ! -e "$T/cache" ] || [ -z "$(ls -A "$T/cache")" ]
+	[ ! -e "$T/state/cni" ] || [ -z "$(ls -A "$T/state/cni")" ]
 }

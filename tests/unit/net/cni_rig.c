@@ -69,15 +69,17 @@ static void on_freed(void *arg, const char *uid)
 	frees++;
 }
 
-void on_done(void *arg, const struct err *e, const struct strs *addrs)
+void on_done(void *arg, const struct err *e, const struct cni_answer *got)
 {
 	struct outcome *o = arg;
 	size_t n = 0;
 	o->n++;
 	o->e = e ? *e : (struct err){ 0 };
 	*o->addrs = 0;
-	for (size_t i = 0; addrs && i < addrs->n; i++)
-		n += (size_t)snprintf(o->addrs + n, sizeof o->addrs - n, "%s%s", i ? " " : "", addrs->v[i]);
+	for (size_t i = 0; got && i < got->addrs.n; i++)
+		n += (size_t)snprintf(o->addrs + n, sizeof o->addrs - n, "%s%s", i ? " " : "", got->addrs.v[i]);
+	for (size_t i = 0; got && i < got->dns.n; i++)
+		n += (size_t)snprintf(o->addrs + n, sizeof o->addrs - n, " dns %s", got->dns.v[i]);
 }
 
 int cni_fixture(void **state)

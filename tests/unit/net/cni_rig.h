@@ -23,10 +23,10 @@ extern char leak_words[512]; /* UID WORDS */
 struct outcome {
 	unsigned n; /* answers */
 	struct err e;
-	char addrs[512];
+	char addrs[512]; /* and ` dns ADDRESS` each */
 };
 extern struct outcome out;
-void on_done(void *outcome, const struct err *e, const struct strs *addrs);
+void on_done(void *outcome, const struct err *e, const struct cni_answer *got);
 
 int cni_fixture(void **state);
 int cni_unfixture(void **state); /* also: no descriptor was left open */

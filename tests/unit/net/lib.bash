@@ -1,7 +1,7 @@
 # A host of its own for each test of podfs-net: a network namespace `host` with an uplink to a namespace `world`, which has no
 # way back to the pods' subnets. Sourced by the .bats files; as root. Nothing of the machine's own network is touched.
 #
-# $T: a private tmpfs, $T/ns/NAME: namespaces, $T/run: podfs-net's folder. PODFS_NET, NETCTL, PEER: the programs.
+# $T: a private tmpfs, $T/ns/NAME: namespaces, $T/run, $T/state: podfs-net's folders. PODFS_NET, NETCTL, PEER: the programs.
 
 bats_require_minimum_version 1.5.0
 
@@ -15,7 +15,7 @@ setup() {
 	T=$(mktemp -d /tmp/podfs-net.XXXXXX)
 	mount -t tmpfs -o mode=755 podfs-net-test "$T"
 	mount --make-private "$T"
-	mkdir "$T/ns" "$T/run" "$T/etc"
+	mkdir "$T/ns" "$T/run" "$T/state" "$T/etc"
 	namespace host
 	namespace world
 	host ip link add up0 type veth peer name up1 netns "$T/ns/world"
@@ -95,10 +95,12 @@ start_net() {
 	WITHOUT=${WITHOUT:-} host unshare -m sh -c 'mount --bind "$0" /etc/resolv.conf
 		[ -z "$WITHOUT" ] || mount --bind /dev/null "$WITHOUT"
 		exec "$@"' "$T/etc/resolv.conf" \
-		"$NETCTL" start "$PODFS_NET" "$T/run" "${1:-$BR}" "${2:-$NET4}" "${3:-$NET6}" "${4:-$TABLE}" >"$T/pid" 2>"$T/stderr" </dev/null 3>&-
+		"$NETCTL" start "$PODFS_NET" "$T/run" "$T/state" "${1:-$BR}" "${2:-$NET4}" "${3:-$NET6}" "${4:-$TABLE}" >"$T/pid" 2>"$T/stderr" </dev/null 3>&-
 }
 net_pid() { cat "$T/pid" 2>/dev/null; }
 net_runs() { [ -e "/proc/$(net_pid)/root" ] && ! grep -qs '^State:[[:space:]]*Z' "/proc/$(net_pid)/status"; }
+# info: lines `key value`
+info() { ask "detach $(uid 4294967295)" info | grep -v '^ok'; }
 # ask COMMAND…: one connection; each argument is a line of netctl.
 ask() { printf '%s\n' "$@" | "$NETCTL" "$T/run"; }
 
@@ -132,6 +134,12 @@ attach_line() {
 	echo "attach $(uid "$n") $name $((n + 4)) keep=$T/ns/$name $*"
 }
 attach() { ask "$(attach_line "$@")"; }
+# pods NUMBER…: p1 p2 …
+pods() {
+	local i lines=()
+	for i; do lines+=("$(attach_line "$i" "p$i")"); done
+	ask "${lines[@]}"
+}
 # Again, with the namespace that it has.
 reattach_line() {
 	local n=$1 name=$2
@@ -140,6 +148,12 @@ reattach_line() {
 }
 # What happens when podfs-pod ends: the namespace goes with it.
 drop_ns() { umount "$T/ns/$1"; rm "$T/ns/$1"; }
+
+# Of podfs-net on `host`.
+nothing_left() {
+	[ "$(host ip -o link | grep -vcE '^[0-9]+: (lo|up0)')" -eq 0 ] && [ -z "$(host nft list tables)" ] &&
+		[ -z "$(ls -A "$T/run" | grep -v '^net.lock$')" ] && ! net_runs && [ -z "$(processes_in host)" ]
+}
 
 # --- peers: what a server says is the address that it sees ---
 
@@ -150,3 +164,7 @@ serve() {
 }
 # seen NAME tcp|udp ADDRESS PORT: what the server there saw of us
 seen() { inside "$1" "$PEER" ask "$2" "$3" "$4"; }
+# resolves FROM NAME ADDRESS: as a container does, by its resolv.conf
+resolves() {
+	inside "$1" busybox nslookup "$2" $GW4 2>/dev/null | grep -qx "Address: $3"
+}

@@ -1,16 +1,18 @@
 /* A server in miniature for the tests of podfs-net, driven by a shell.
  *
- *   netctl start PROGRAM RUN BRIDGE SUBNET4 SUBNET6 TABLE   makes RUN/net.sock, starts the program with it, prints its pid
+ *   netctl start PROGRAM RUN STATE BRIDGE SUBNET4 SUBNET6 TABLE   makes RUN/net.sock, starts the program with it, prints its pid
  *   netctl RUN                                              connects, does what stdin says, line by line:
  *
  *     attach UID POD HOST [in=BITS] [out=BITS] [port=LINE]… [ns=FILE] [keep=FILE]   FILE: of a network namespace; keep binds it there
- *     detach UID | ports UID [LINE]… | rate UID IN OUT | sync [UID]…
- *     raw OP [KEY=TEXT]… [ns=FILE]   any message, keys as numbers       junk TEXT   bytes that are no message
+ *     setup WORD…           N_SETUP, each a line; -: an empty one
+ *     info                  prints N_INFO as it was told last
+ *     leave UID | detach UID | ports UID [LINE]… | rate UID IN OUT | sync [UID]…
+ *     raw OP [KEY=TEXT]… [ns=FILE] [keep=FILE]   any message, keys as numbers       junk TEXT   bytes that are no message
  *     event MS              waits for an event; they are printed as they come anyway
  *     bench N [MS [PID]]    attaches N pods, host numbers from 1000, so long apart, and says what each took, and what podfs-net (PID)
  *                           had of that on a processor; detaches them
  *
- * A reply is a line `ok [ADDRESS]…` or `error ERRNO WORDS`, an event `event OP UID WORDS`. Ends with the first error's status.
+ * A reply is a line `ok [ADDRESS]… [dns ADDRESS]…` or `error ERRNO WORDS`, an event `event OP UID WORDS`. Ends with the first error's status.
  */
 #include "runtime/base/util.h"
 #include "runtime/net/net.h"
@@ -28,7 +30,7 @@
 static int sock = -1, failed;
 static uint32_t seq;
 static bool quiet;
-static char message[WIRE_MAX];
+static char message[WIRE_MAX], info[1024];
 
 static void die(const char *what)
 {
@@ -44,7 +46,7 @@ static int start(char **arg)
 	if (run < 0 || fd < 0 || fcntl(fd, F_SETFD, 0))
 		die(arg[1]);
 	snprintf(num, sizeof num, "%d", fd);
-	char *const argv[] = { arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], num, NULL };
+	char *const argv[] = { arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6], num, NULL };
 	if (posix_spawn(&pid, arg[0], NULL, NULL, argv, environ))
 		die(arg[0]);
 	printf("%d\n", pid);
@@ -73,6 +75,10 @@ static void print_event(const struct wire_in *in)
 {
 	static const char *const names[] = { "leak", "freed", "event" };
 	unsigned i = in->head.op - N_LEAK;
+	if (in->head.op == N_INFO) {
+		snprintf(info, sizeof info, "%s", text_of(in, K_TEXT));
+		return;
+	}
 	printf("event %s %s %s\n", i < 3 ? names[i] : "?", text_of(in, K_UID), text_of(in, K_TEXT));
 }
 
@@ -112,8 +118,8 @@ static void print_reply(struct wire_in *in, const char *keep)
 		return;
 	printf("ok");
 	while (wire_next(in, &pos, &key, &data, &len))
-		if (key == K_ADDR)
-			printf(" %s", data);
+		if (key == K_ADDR || key == K_DNS)
+			printf(key == K_ADDR ? " %s" : " dns %s", data);
 	printf("\n");
 	if (keep && in->nfds && keep_fd(keep, in->fds[0]))
 		die(keep);
@@ -194,10 +200,15 @@ static void with_uid(int op, char **w, int n)
 static void raw(char **w, int n)
 {
 	struct wire_out o = { 0 };
+	const char *keep = NULL;
 	int ns = -1;
 	begin(&o, atoi(w[1]));
 	for (int i = 2; i < n; i++) {
 		const char *value = strchr(w[i], '=') ? strchr(w[i], '=') + 1 : "";
+		if (w[i][0] == 'k') {
+			keep = value;
+			continue;
+		}
 		if (w[i][0] != 'n') {
 			put_word(&o, atoi(w[i]), value);
 			continue;
@@ -207,8 +218,19 @@ static void raw(char **w, int n)
 			die(value);
 		wire_fd(&o, ns);
 	}
-	call(&o, NULL);
+	call(&o, keep);
 	close_fd(&ns);
+}
+
+static void setup(char **w, int n)
+{
+	struct wire_out o = { 0 };
+	_cleanup_buf_ struct buf lines = { 0 };
+	for (int i = 1; i < n; i++)
+		buf_printf(&lines, "%s\n", strcmp(w[i], "-") ? w[i] : "");
+	begin(&o, N_SETUP);
+	wire_str(&o, K_TEXT, buf_str(&lines));
+	call(&o, NULL);
 }
 
 static void wait_event(int ms)
@@ -318,7 +340,7 @@ static void command(char *line)
 	if (!n)
 		return;
 	static const struct { const char *word; int op, least; } simple[] = {
-		{ "detach", N_DETACH, 2 }, { "ports", N_PORTS, 2 }, { "rate", N_RATE, 4 }, { "sync", N_SYNC, 1 },
+		{ "leave", N_LEAVE, 2 }, { "detach", N_DETACH, 2 }, { "ports", N_PORTS, 2 }, { "rate", N_RATE, 4 }, { "sync", N_SYNC, 1 },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(simple); i++)
 		if (!strcmp(w[0], simple[i].word) && n >= simple[i].least) {
@@ -331,6 +353,10 @@ static void command(char *line)
 		raw(w, n);
 	else if (!strcmp(w[0], "junk") && n == 2)
 		send(sock, w[1], strlen(w[1]), MSG_NOSIGNAL);
+	else if (!strcmp(w[0], "setup"))
+		setup(w, n);
+	else if (!strcmp(w[0], "info"))
+		printf("%sok\n", info);
 	else if (!strcmp(w[0], "event") && n == 2)
 		wait_event(atoi(w[1]));
 	else if (!strcmp(w[0], "bench") && n >= 2)
@@ -366,7 +392,7 @@ static char *next_line(void)
 int main(int argc, char **argv)
 {
 	char *line;
-	if (argc == 8 && !strcmp(argv[1], "start"))
+	if (argc == 9 && !strcmp(argv[1], "start"))
 		return start(argv + 2);
 	if (argc != 2)
 		return 2;

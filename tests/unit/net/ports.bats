@@ -89,7 +89,7 @@ locally() {
 	within 10 inside p1 sh -c 'ss -Hlnt "sport = 7000" | grep -q .'
 	mkfifo "$T/to"
 	# shellcheck disable=SC2016 # the inner shell expands
-	background host sh -c 'exec socat -t 10 - TCP4:127.0.0.1:8080 <"$0/to" >"$0/from" 2>/dev/null' "$T"
+	background host sh -c 'exec socat -t 1 - TCP4:127.0.0.1:8080 <"$0/to" >"$0/from" 2>/dev/null' "$T"
 	local client=${pids[-1]}
 	exec 8>"$T/to"
 	echo one >&8
@@ -101,4 +101,43 @@ locally() {
 	ask "detach $(uid 1)"
 	within 10 not kill -0 $client
 	exec 8>&-
+}
+
+# flow FROM ADDRESS PORT: UDP from one and the same port each time
+flow() { inside "$1" socat -t 1 - "UDP:$2:$3,sourceport=4444" <<<x; }
+flows_to() { [ "$(flow world "$2" "$3")" = "$1" ]; }
+@test "a UDP port that goes to another pod takes those along who go on sending" {
+	start_net
+	attach 1 p1 port=8080:7000/udp port=8082:7000/udp port=9000-9019:7000-7019/udp
+	attach 2 p2
+	for i in 1 2; do
+		background p$i socat UDP4-RECVFROM:7000,fork "SYSTEM:read x; echo p$i"
+		background p$i socat "UDP6-RECVFROM:7000,ipv6only=1,fork" "SYSTEM:read x; echo p$i"
+	done
+	for i in 1 2; do within 10 inside p$i sh -c 'ss -Hlnu6 "sport = 7000" | grep -q .'; done
+	for port in 8080 8082 9000; do
+		[ "$(flow world 192.0.2.1 $port)" = p1 ]
+		[ "$(flow world "[2001:db8::1]" $port)" = p1 ]
+	done
+	# a flow of another's translation, to a port of the same number, is left alone
+	host nft -f - <<-'END'
+		table ip other { chain pre { type nat hook prerouting priority -105; ip daddr 192.0.2.77 udp dport 8080 dnat to 192.0.2.2:7777; }; }
+	END
+	host ip addr add 192.0.2.77/32 dev lo
+	inside p2 socat -u - UDP:192.0.2.77:8080,sourceport=5555 <<<x
+	tracked() { host grep -c "$1" /proc/net/nf_conntrack; }
+	[ "$(tracked 'dport=8080.*src=192.0.2.2')" -eq 1 ]
+	ask "ports $(uid 1) 8082:7000/udp" "ports $(uid 2) 8080:7000/udp 9000-9019:7000-7019/udp"
+	for port in 8080 9000; do
+		within 5 flows_to p2 192.0.2.1 $port
+		[ "$(flow world "[2001:db8::1]" $port)" = p2 ]
+	done
+	[ "$(tracked 'dport=8080.*src=192.0.2.2')" -eq 1 ]
+	[ "$(flow world 192.0.2.1 8082)" = p1 ]
+	# the pod goes, and a program of the host gets the port
+	ask "leave $(uid 2)"
+	background host socat UDP4-RECVFROM:8080,fork "SYSTEM:read x; echo host"
+	within 10 host sh -c 'ss -Hlnu "sport = 8080" | grep -q .'
+	within 5 flows_to host 192.0.2.1 8080
+	within 5 eval '[ "$(tracked "dport=9000.*src=10.213")" -eq 0 ]'
 }

@@ -130,6 +130,34 @@ static void removed_meanwhile(void **state)
 	close(netns);
 }
 
+/* A pod that is made anew, or goes to another network: the ADD waits for the DEL, and only the last ADD counts. */
+static void added_again_while_it_is_deleted(void **state)
+{
+	struct outcome hangs = { 0 }, gone = { 0 }, first = { 0 };
+	int netns = new_netns();
+	struct cni_request q = { .uid = WEB, .pod = "web", .network = "net", .netns = netns };
+	put_plugin("hang", HANG);
+	put_net("net", "1.0.0", "good hang");
+	put_net("other", "1.0.0", "good");
+	chain_add(cni, &q, on_done, &hangs);
+	while (sh("test -s %s/pids", dir))
+		loop_once(&loop, 10);
+	chain_del(cni, WEB, -1, on_done, &gone);
+	chain_add(cni, &q, on_done, &first);
+	q.network = "other";
+	chain_add(cni, &q, on_done, &out);
+	assert_int_equal(first.e.code, ECANCELED);
+	wait_for(&out);
+	said(-out.e.code, 0, "");
+	assert_int_equal(hangs.e.code, ECANCELED);
+	assert_int_equal(gone.n, 1);
+	assert_int_equal(gone.e.code, 0);
+	assert_int_equal(sh("cd %s; test \"$(cat log)\" = 'ADD\nADD\nDEL\nDEL\nADD'", dir), 0);
+	said(add(WEB, "other", netns), 0, "");
+	assert_int_equal(del(WEB, -1), 0);
+	close(netns);
+}
+
 /* Its child holds the pipes and lives on: that is not waited for. */
 static void leaves_a_child(void **state)
 {
@@ -318,6 +346,7 @@ int main(void)
 		TEST(failures_of_a_plugin),
 		TEST(hanging),
 		TEST(removed_meanwhile),
+		TEST(added_again_while_it_is_deleted),
 		TEST(leaves_a_child),
 		TEST(fails_on_del),
 		TEST(fails_on_both),

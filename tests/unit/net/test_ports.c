@@ -113,7 +113,7 @@ static int set(const char *uid, const char *lines)
 	for (char *s = strtok(copy, " "); s; s = strtok(NULL, " "))
 		v[n++] = s;
 	err = (struct err){ 0 };
-	int r = ports_set(&net, uid, addr, v, n, &err);
+	int r = ports_publish(&net, uid, addr, v, n, &err);
 	assert_int_equal(-r, err.code);
 	return r;
 }

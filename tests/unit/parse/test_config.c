@@ -67,7 +67,13 @@ static void defaults(void **state)
 	assert_int_equal(c.image_max, 64ull << 30);
 	assert_int_equal(c.image_gc_high, 85);
 	assert_int_equal(c.image_gc_low, 80);
-	assert_int_equal(config_check(&c, NULL), 0);
+	assert_int_equal(c.network.mode, NET_BRIDGE);
+	assert_string_equal(c.subnet4, "auto");
+	assert_string_equal(c.subnet6, "auto");
+	assert_string_equal(c.cni_conf, "/etc/cni/net.d");
+	assert_string_equal(c.cni_bin, "/usr/lib/cni:/opt/cni/bin");
+	assert_int_equal(config_finish(&c, NULL), 0);
+	assert_string_equal(c.bridge, "podfs0");
 }
 
 static void a_file_is_read(void **state)
@@ -75,7 +81,8 @@ static void a_file_is_read(void **state)
 	reads("# the node\n[node]\nstate = /srv/podfs ; here\nrun=/run/x\nusers = alice bob\n  carol\nmax_pods = 20\n"
 	      "restart = OnFailure\ngrace = 1m\nlog_max = 64K\nlog_files: 2\nbackoff_base = 0.1\nbackoff_cap = 2.5\n"
 	      "pull = Always\npull_backoff_cap = 0.5\npull_stall = 2m\nimage_gc_high = 60\nimage_gc_low = 0\n"
-	      "image_max = 1Gi\nsubuid = 100000:65536\ncgroup = pods.slice\n");
+	      "image_max = 1Gi\nsubuid = 100000:65536\ncgroup = pods.slice\n"
+	      "network = cni:my-net\nbridge = br-pods\nsubnet4 = 10.1.0.0/16\nsubnet6 = none\ncni_bin = /a\n");
 	assert_string_equal(c.state, "/srv/podfs");
 	assert_string_equal(c.run, "/run/x");
 	assert_string_equal(c.users, "alice bob carol");
@@ -94,6 +101,13 @@ static void a_file_is_read(void **state)
 	assert_int_equal(c.image_max, 1 << 30);
 	assert_string_equal(c.subuid, "100000:65536");
 	assert_string_equal(c.cgroup, "pods.slice");
+	assert_int_equal(c.network.mode, NET_CNI);
+	assert_string_equal(c.network.cni, "my-net");
+	assert_string_equal(c.subnet4, "10.1.0.0/16");
+	assert_string_equal(c.subnet6, "none");
+	assert_string_equal(c.cni_bin, "/a");
+	assert_int_equal(config_finish(&c, NULL), 0);
+	assert_string_equal(c.bridge, "br-pods"); /* whatever the state folder */
 }
 
 static void empty_files_are_fine(void **state)
@@ -117,6 +131,15 @@ static void errors_name_file_and_line(void **state)
 	REFUSES("[node]\nrestart = always\n", 2, "restart: always is not a restart policy (Never, OnFailure, Always)");
 	REFUSES("[node]\npull = always\n", 2, "pull: always is not a pull policy (IfNotPresent, Always, Never)");
 	REFUSES("[node]\npull_stall = 0\n", 2, "pull_stall: 0 is too little");
+	REFUSES("[node]\nnetwork = bridged\n", 2, "network: bridged is not a network (bridge, none, host, cni:NAME)");
+	REFUSES("[node]\nbridge = a/b\n", 2, "bridge: a/b is not the name of a link (letters, digits, _ . -, at most 15)");
+	REFUSES("[node]\nsubnet4 = 10.0.0.1/8\n", 2, "subnet4: 10.0.0.1/8 has bits set behind its prefix");
+	REFUSES("[node]\n\nsubnet4 = fd00::/64\n", 3,
+		"subnet4: fd00::/64 is not a subnet of IPv4 (10.213.0.0/20, /8 to /29), auto or none");
+	REFUSES("[node]\nsubnet6 = fd00::/63\n", 2,
+		"subnet6: fd00::/63 is not a subnet of IPv6 (fd00:1::/64, /64 to /120), auto or none");
+	REFUSES("[node]\nsubnet6 = fe80::/64\n", 2, "subnet6: fe80::/64 is not a subnet that hosts can be in");
+	REFUSES("[node]\ncni_bin = /a:b\n", 2, "cni_bin: b is not an absolute path");
 	REFUSES("[node]\nlog_max = 10Q\n", 2, "log_max: 10Q is not a quantity (try 256M, 1Gi, max)");
 	REFUSES("[node]\nmax_pods = 0\n", 2, "max_pods: 0 is too little");
 	REFUSES("[node]\nstate = /a\0b\n", 2, "a NUL byte");
@@ -136,6 +159,14 @@ static void bad_values_are_refused(void **state)
 		{ "backoff_base", "0.0" }, { "backoff_cap", "-0.1" }, { "image_max", "0" }, { "image_max", "1e9G" },
 		{ "pull", "" }, { "pull", "Sometimes" }, { "pull_stall", "86401" }, { "pull_stall", "max" }, { "pull_backoff_cap", "0" },
 		{ "image_gc_high", "0" }, { "image_gc_high", "101" }, { "image_gc_high", "85%" }, { "image_gc_low", "100" },
+		{ "network", "" }, { "network", "Bridge" }, { "network", "cni:" }, { "network", "cni:../x" }, { "network", "cni" },
+		{ "bridge", "abcdefghijklmnop" }, { "bridge", "." }, { "bridge", "a b" }, { "bridge", "-a" },
+		{ "subnet4", "" }, { "subnet4", "10.0.0.0" }, { "subnet4", "10.0.0.0/" }, { "subnet4", "10.0.0.0/-8" },
+		{ "subnet4", "10.0.0.0/7" }, { "subnet4", "10.0.0.0/30" }, { "subnet4", "10.1.0.0/15" }, { "subnet4", "127.0.0.0/8" },
+		{ "subnet4", "224.0.0.0/8" }, { "subnet4", "0.0.0.0/8" }, { "subnet4", "10.0.0.0/18446744073709551624" },
+		{ "subnet6", "fd00::1/64" }, { "subnet6", "fd00::/121" }, { "subnet6", "ff00::/64" }, { "subnet6", "::/64" },
+		{ "subnet6", "::ffff:10.0.0.0/104" }, { "subnet6", "10.0.0.0/20" }, { "subnet6", "fd00::/64/64" },
+		{ "cni_conf", "etc/cni" }, { "cni_bin", "" }, { "cni_bin", ":/a" }, { "cni_bin", "/a:" }, { "cni_bin", "/a:bin" },
 	};
 	EACH(bad, i) {
 		struct err e = { 0 };
@@ -154,10 +185,47 @@ static void keys_that_contradict_each_other(void **state)
 {
 	struct err e = { 0 };
 	reads("[node]\nimage_gc_low = 90\nimage_gc_high = 95\n");
-	assert_int_equal(config_check(&c, &e), 0);
+	assert_int_equal(config_finish(&c, &e), 0);
 	reads("[node]\nimage_gc_high = 90\n");
-	assert_int_equal(config_check(&c, &e), -EINVAL);
+	assert_int_equal(config_finish(&c, &e), -EINVAL);
 	assert_string_equal(e.text, "image_gc_low: 90 is not below image_gc_high, which is 90");
+}
+
+static void no_subnet_is_left(void **state)
+{
+	struct err e = { 0 };
+	reads("[node]\nsubnet4 = none\n");
+	assert_int_equal(config_finish(&c, NULL), 0);
+	reads("[node]\nsubnet6 = none\n");
+	assert_int_equal(config_finish(&c, &e), -EINVAL);
+	assert_string_equal(e.text, "subnet4 and subnet6 are both none: for pods without a network there is `network = none`");
+}
+
+/* Two state folders, two bridges; always the same one of the same folder. */
+static void bridges_of_other_instances(void **state)
+{
+	char first[16];
+	reads("[node]\nstate = /srv/a\n");
+	assert_int_equal(config_finish(&c, NULL), 0);
+	snprintf(first, sizeof first, "%s", c.bridge);
+	assert_int_equal(strlen(first), 14);
+	assert_memory_equal(first, "podfs-", 6);
+	reads("[node]\nstate = /srv/b\nbridge =\n");
+	assert_int_equal(config_finish(&c, NULL), 0);
+	assert_string_not_equal(c.bridge, first);
+	reads("[node]\nstate = /srv/a\nbridge =\n");
+	assert_int_equal(config_finish(&c, NULL), 0);
+	assert_string_equal(c.bridge, first);
+}
+
+static void subnets_that_are_fine(void **state)
+{
+	static const char *const good[][2] = {
+		{ "subnet4", "10.0.0.0/8" }, { "subnet4", "192.168.1.8/29" }, { "subnet4", "172.16.0.0/13" }, { "subnet6", "fd12:3456::/64" },
+		{ "subnet6", "2001:db8::100/120" }, { "subnet6", "2001:db8:0:0:8000::/65" },
+	};
+	EACH(good, i)
+		assert_int_equal(config_set(&c, good[i][0], good[i][1], NULL), 0);
 }
 
 static void what_is_shown_can_be_read(void **state)
@@ -165,7 +233,7 @@ static void what_is_shown_can_be_read(void **state)
 	_cleanup_buf_ struct buf first = { 0 }, again = { 0 };
 	static const char *const set[][2] = {
 		{ "backoff_base", "0.125" }, { "backoff_cap", "1h" }, { "users", "a b" }, { "restart", "Always" }, { "log_max", "1M" },
-		{ "pull", "Never" },
+		{ "pull", "Never" }, { "network", "cni:a.b" }, { "bridge", "br0" }, { "subnet6", "fd00::/64" }, { "cni_bin", "/a:/b" },
 	};
 	EACH(set, i)
 		assert_int_equal(config_set(&c, set[i][0], set[i][1], NULL), 0);
@@ -233,6 +301,9 @@ int main(void)
 		TEST(errors_name_file_and_line),
 		TEST(bad_values_are_refused),
 		TEST(keys_that_contradict_each_other),
+		TEST(no_subnet_is_left),
+		TEST(bridges_of_other_instances),
+		TEST(subnets_that_are_fine),
 		TEST(what_is_shown_can_be_read),
 		TEST(long_values_are_whole),
 		TEST(a_file_that_cannot_be_read),

@@ -5,6 +5,8 @@
 #include "tests/unit/pod/podctl.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +24,7 @@ static int by_size(const void *a, const void *b)
 static void report(const char *what, double *us, int n)
 {
 	qsort(us, (size_t)n, sizeof *us, by_size);
-	printf("%-34s %7.0f µs   (least %.0f, a tenth %.0f .. %.0f)\n", what, us[n / 2], us[0], us[n / 10], us[n * 9 / 10]);
+	printf("%-36s %7.0f µs   (least %.0f, a tenth %.0f .. %.0f)\n", what, us[n / 2], us[0], us[n / 10], us[n * 9 / 10]);
 }
 
 static double since(uint64_t t0)
@@ -63,20 +65,34 @@ static void delete(struct rig *r, double *answered, double *gone)
 	close_fd(&r->sock);
 }
 
-static void bench_sandbox(struct rig *r, int n)
+/* As podfs-net has them ready: -1 where podfs-pod is to make one. */
+static int new_netns(bool handed_in)
+{
+	if (!handed_in)
+		return -1;
+	int before = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	must(!unshare(CLONE_NEWNET), "unshare");
+	int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	must(!setns(before, CLONE_NEWNET), "setns");
+	close(before);
+	return fd;
+}
+
+static void bench_sandbox(struct rig *r, int n, bool handed_in)
 {
 	double ready[ROUNDS_MAX], answered[ROUNDS_MAX], gone[ROUNDS_MAX];
 	for (int i = 0; i < n; i++) {
+		_cleanup_close_ int netns = new_netns(handed_in);
 		reset(r);
 		quiet(30);
 		uint64_t t0 = now_mono_ns();
 		rig_spawn(r, NULL);
-		must(!rig_sandbox(r), "sandbox");
+		must(!rig_sandbox_in(r, netns), "sandbox");
 		ready[i] = since(t0);
 		quiet(30);
 		delete(r, &answered[i], &gone[i]);
 	}
-	report("spawn to ready", ready, n);
+	report(handed_in ? "spawn to ready, namespace handed in" : "spawn to ready", ready, n);
 	report("DELETE to answer (no container)", answered, n);
 	report("DELETE to gone (no container)", gone, n);
 }
@@ -87,6 +103,23 @@ static int start(struct rig *r, const char *name, char *const *argv)
 	rig_container(r, name)->state = -1;
 	rig_plan_argv(r, &o, name, argv);
 	return rig_call(r, &o);
+}
+
+/* What is left of it for the server to wait for, when the process came up meanwhile. */
+static void bench_request(struct rig *r, int n)
+{
+	double ready[ROUNDS_MAX], a, b;
+	for (int i = 0; i < n; i++) {
+		_cleanup_close_ int netns = new_netns(true);
+		reset(r);
+		rig_spawn(r, NULL);
+		quiet(30);
+		uint64_t t0 = now_mono_ns();
+		must(!rig_sandbox_in(r, netns), "sandbox");
+		ready[i] = since(t0);
+		delete(r, &a, &b);
+	}
+	report("SANDBOX to answer, handed in", ready, n);
 }
 
 static void bench_first_start(struct rig *r, int n)
@@ -250,7 +283,9 @@ int main(int argc, char **argv)
 	rig_open(&r, true);
 	rig_add(&r, "c1");
 	delete(&r, &a, &b);
-	bench_sandbox(&r, n);
+	bench_sandbox(&r, n, false);
+	bench_sandbox(&r, n, true);
+	bench_request(&r, n);
 	bench_first_start(&r, n);
 	bench_start(&r, n);
 	bench_exec(&r, n);

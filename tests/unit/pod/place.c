@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -250,3 +251,45 @@ bool wait_dead(int pid)
 	return poll(&p, 1, PATIENCE_MS) == 1;
 }
 
+/* --- its files --- */
+
+void rig_pod_path(const struct rig *r, char out[RIG_PATH], const char *name)
+{
+	snprintf(out, RIG_PATH, "%s/state/pods/%s/%s", r->base, r->uid, name);
+}
+
+static void expect_file(const char *path, const char *text)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	if (read_file_at(AT_FDCWD, path, 1 << 20, &b))
+		rig_die(path);
+	if (strcmp(buf_str(&b), text)) {
+		fprintf(stderr, "%s has \"%s\", not \"%s\"\n", path, buf_str(&b), text);
+		abort();
+	}
+}
+
+void rig_expect(const struct rig *r, const char *name, const char *text)
+{
+	char path[RIG_PATH];
+	rig_pod_path(r, path, name);
+	expect_file(path, text);
+}
+
+void rig_expect_inside(struct rig *r, const char *container, const char *name, const char *text)
+{
+	char path[RIG_PATH];
+	snprintf(path, sizeof path, "/proc/%d/root/%s", rig_container(r, container)->pid, name);
+	expect_file(path, text);
+}
+
+void rig_fill_etc(const struct rig *r, char etc[RIG_PATH], char filler[RIG_PATH])
+{
+	rig_pod_path(r, etc, "etc");
+	rig_pod_path(r, filler, "etc/filler");
+	if (mkdir_all(etc, 0755) || mount("tmpfs", etc, "tmpfs", 0, "size=16k"))
+		rig_die(etc);
+	_cleanup_close_ int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fallocate(fd, 0, 0, 16384))
+		rig_die(filler);
+}

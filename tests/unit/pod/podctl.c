@@ -91,6 +91,11 @@ void rig_open(struct rig *r, bool sandbox)
 
 int rig_sandbox(struct rig *r)
 {
+	return rig_sandbox_in(r, -1);
+}
+
+int rig_sandbox_in(struct rig *r, int netns)
+{
 	struct wire_out o = { 0 };
 	rig_begin(r, &o, W_SANDBOX);
 	wire_str(&o, K_HOSTNAME, "web");
@@ -99,6 +104,10 @@ int rig_sandbox(struct rig *r)
 	wire_u64(&o, K_RESTART, RESTART_NEVER);
 	rig_put_groups(r, &o, NULL);
 	wire_str(&o, K_RECORD, "[pod]\nname = web\n");
+	wire_str(&o, K_HOSTS, "127.0.0.1\tlocalhost\n127.0.0.1\tweb\n");
+	wire_str(&o, K_RESOLV, "nameserver 192.0.2.1\n");
+	if (netns >= 0)
+		wire_fd(&o, netns);
 	return rig_call(r, &o);
 }
 

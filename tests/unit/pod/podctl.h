@@ -58,6 +58,7 @@ void rig_open(struct rig *r, bool sandbox);
 void rig_open_on(struct rig *r, bool sandbox, int cgversion); /* 1: v2 where there is nothing else */
 void rig_spawn(struct rig *r, const char *mode); /* another podfs-pod for the same pod */
 int rig_sandbox(struct rig *r);
+int rig_sandbox_in(struct rig *r, int netns); /* -1: one of its own */
 /* Deletes the pod if it is still there, and checks that nothing of it is left. */
 void rig_close(struct rig *r);
 void rig_reconnect(struct rig *r);
@@ -86,6 +87,13 @@ bool rig_wait(struct rig *r, const char *name, int state);
 /* --- place.c --- */
 _Noreturn void rig_die(const char *what);
 void rig_path(const struct rig *r, char *out, size_t size, const char *name); /* below base */
+#define RIG_PATH 256
+void rig_pod_path(const struct rig *r, char out[RIG_PATH], const char *name); /* below the pod's folder */
+/* A file there, and one as the container sees it, has that text; the test ends if not. */
+void rig_expect(const struct rig *r, const char *name, const char *text);
+void rig_expect_inside(struct rig *r, const char *container, const char *name, const char *text);
+/* Before the sandbox: makes its etc/ a tmpfs of four pages, all of them taken by a file. */
+void rig_fill_etc(const struct rig *r, char etc[RIG_PATH], char filler[RIG_PATH]);
 void rig_put(const struct rig *r, const char *name, const char *text, mode_t mode);
 void rig_make_root(struct rig *r);
 void rig_new_uid(struct rig *r);

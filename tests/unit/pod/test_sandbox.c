@@ -42,9 +42,9 @@ static void test_stands(void **state)
 	read_state(&r, "etc/hostname", &b);
 	assert_string_equal(buf_str(&b), "web\n");
 	read_state(&r, "etc/hosts", &b);
-	assert_non_null(strstr(buf_str(&b), "127.0.0.1\tlocalhost\n"));
-	assert_non_null(strstr(buf_str(&b), "::1\tlocalhost"));
-	assert_non_null(strstr(buf_str(&b), "127.0.0.1\tweb\n"));
+	assert_string_equal(buf_str(&b), "127.0.0.1\tlocalhost\n127.0.0.1\tweb\n");
+	read_state(&r, "etc/resolv.conf", &b);
+	assert_string_equal(buf_str(&b), "nameserver 192.0.2.1\n");
 	rig_close(&r);
 }
 
@@ -106,13 +106,15 @@ static void test_record(void **state)
 
 	rig_begin(&r, &o, W_HOSTNAME);
 	wire_str(&o, K_HOSTNAME, "other");
+	wire_str(&o, K_HOSTS, "127.0.0.1\tother\n");
 	wire_str(&o, K_RECORD, "fourth");
 	assert_int_equal(rig_call(&r, &o), 0);
 	read_state(&r, "pod.ini", &b);
 	assert_string_equal(buf_str(&b), "fourth");
 	read_state(&r, "etc/hosts", &b);
-	assert_non_null(strstr(buf_str(&b), "\tother\n"));
-	assert_null(strstr(buf_str(&b), "\tweb\n"));
+	assert_string_equal(buf_str(&b), "127.0.0.1\tother\n");
+	read_state(&r, "etc/hostname", &b);
+	assert_string_equal(buf_str(&b), "other\n");
 	rig_close(&r);
 }
 
@@ -136,6 +138,22 @@ static void test_refusals(void **state)
 	rig_close(&r);
 }
 
+/* A record that can't be written: no sandbox, and podfs-pod ends. */
+static void test_no_record(void **state)
+{
+	struct rig r;
+	char path[RIG_PATH];
+	rig_open(&r, false);
+	rig_pod_path(&r, path, ".pod.ini");
+	assert_false(mkdir_all(path, 0700));
+	assert_int_equal(rig_sandbox(&r), -EISDIR);
+	assert_non_null(strstr(r.error, "pod.ini"));
+	assert_true(wait_dead(r.pid));
+	close_fd(&r.sock);
+	free(r.mem);
+	remove_tree_at(AT_FDCWD, r.base);
+}
+
 /* A server that dies before it has asked for anything leaves nothing. */
 static void test_orphan(void **state)
 {
@@ -145,6 +163,8 @@ static void test_orphan(void **state)
 	close_fd(&r.sock);
 	assert_int_equal(waitpid(r.pid, NULL, 0), r.pid);
 	snprintf(path, sizeof path, "%s/run/%s.sock", r.base, r.uid);
+	assert_int_not_equal(access(path, F_OK), 0);
+	rig_pod_path(&r, path, "");
 	assert_int_not_equal(access(path, F_OK), 0);
 	free(r.mem);
 	remove_tree_at(AT_FDCWD, r.base);
@@ -238,7 +258,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stands), cmocka_unit_test(test_only_its_descriptors), cmocka_unit_test(test_record),
-		cmocka_unit_test(test_refusals), cmocka_unit_test(test_orphan), cmocka_unit_test(test_reconnect),
+		cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_record), cmocka_unit_test(test_orphan), cmocka_unit_test(test_reconnect),
 		cmocka_unit_test(test_newest_server_wins), cmocka_unit_test(test_remove_mode),
 		cmocka_unit_test(test_lost_and_made_anew), cmocka_unit_test(test_shared_between_containers),
 	};

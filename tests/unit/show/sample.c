@@ -12,6 +12,11 @@ static int print_manifest(void)
 	node_begin(&n);
 	node_set(&n, NULL, "labels", "app=web\n");
 	node_set(&n, NULL, "memory.max", "256M");
+	node_set(&n, NULL, "ports", "8080-8081:80-81\n127.0.0.1:53:53/udp\n[::1]:53:53/udp\n");
+	node_set(&n, NULL, "net.ingress", "8000");
+	node_set(&n, NULL, "net.egress", "1e15");
+	node_set(&n, NULL, "hosts", "10.0.0.1 DB my_db db.example.org # x\nfd00::9\tsix\n");
+	node_set(&n, NULL, "resolv.conf", "nameserver 1.1.1.1\nnameserver ::1\nsearch Example.org. a_b\noptions ndots:2 rotate\n");
 	node_set(&n, &n.c[0], "user", "www-data");
 	node_set(&n, &n.c[0], "pids.max", "100");
 	node_set(&n, &n.c[0], "pull", "Always");

@@ -67,8 +67,8 @@ static void tables(void **state)
 	      "NAME   READY   STATUS    RESTARTS   AGE\n"
 	      "web    2/2     Running   0          5m\n");
 	reads(NULL, show_wide,
-	      "NAME   READY   STATUS    RESTARTS   AGE   IP          CONTAINERS    IMAGES                 OWNER\n"
-	      "web    2/2     Running   0          5m    127.0.0.1   nginx,probe   nginx:alpine,busybox   root\n");
+	      "NAME   READY   STATUS    RESTARTS   AGE   IP           CONTAINERS    IMAGES                 OWNER\n"
+	      "web    2/2     Running   0          5m    10.213.0.5   nginx,probe   nginx:alpine,busybox   root\n");
 	n.en.npods = 0;
 	reads(NULL, show_pods, "NAME   READY   STATUS   RESTARTS   AGE\n");
 }
@@ -77,6 +77,7 @@ static void empty_cells(void **state)
 {
 	n.pod.ncontainers = 0;
 	n.pod.pid = 0;
+	strs_free(&n.pod.spec->ip);
 	n.pod.spec->owner = 4294967290u;
 	fake.phase = POD_PENDING;
 	reads(NULL, show_wide,
@@ -173,7 +174,7 @@ static void one_liners(void **state)
 	reads(NULL, show_status, "Running\n");
 	reads(NULL, show_why, "because of web\n");
 	reads(&n.c[1], show_why, "because of probe\n");
-	reads(NULL, show_ip, "127.0.0.1\n");
+	reads(NULL, show_ip, "10.213.0.5\nfd00::5\n");
 	reads(NULL, show_version, "podfs " PODFS_VERSION "\n");
 }
 
@@ -195,6 +196,16 @@ static void config(void **state)
 	has(show_config, "\nstarted = 1970-01-01T00:00:01Z\n");
 	has(show_config, "\npods = 1\nimages = 0\n");
 	has(show_config, "log_max");
+}
+
+static void network(void **state)
+{
+	assert_int_equal(config_finish(&n.cfg, NULL), 0);
+	reads(NULL, show_network, "# podfs0 is made for the first pod on it\n");
+	n.en.net_info = (char *)"bridge podfs0\n";
+	reads(NULL, show_network, "bridge podfs0\n");
+	n.pod.pid = 0;
+	reads(NULL, show_net_stat, "");
 }
 
 static void leaving(void **state)
@@ -395,7 +406,9 @@ static void describe(void **state)
 	has(show_describe, "Name:             web\nUID:              01234567-89ab-4def-8123-456789abcdef\n"
 			   "Owner:            root:root (mode 0755)\n");
 	has(show_describe, "Labels:           app=web\n                  tier=front\nAnnotations:      <none>\n");
-	has(show_describe, "Why:              because of web\nIP:               127.0.0.1\n");
+	has(show_describe, "Why:              because of web\nIP:               10.213.0.5\n"
+			   "IPs:              10.213.0.5\n                  fd00::5\n"
+			   "Network:          bridge\nPorts:            <none>\nHostname:         web\n");
 	has(show_describe, "Grace Period:     30s\nShare:            ipc net uts\n");
 	has(show_describe, "Limits:           memory.max 268435456\n");
 	has(show_describe, "Use:              memory 4Ki, cpu 1.002 s, pids 1\n");
@@ -410,6 +423,18 @@ static void describe(void **state)
 	_cleanup_free_ char *got = shown(&n, NULL, show_describe);
 	assert_null(strstr(got, "first"));
 	assert_string_equal(got + strlen(got) - 8, "  again\n");
+}
+
+static void describe_network(void **state)
+{
+	strs_free(&n.pod.spec->ip);
+	node_set(&n, NULL, "network", "cni:x");
+	node_set(&n, NULL, "ports", "80:80\n53:53/udp\n");
+	node_set(&n, NULL, "net.egress", "1M");
+	strcpy(n.pod.net.why, "no plugin");
+	has(show_describe, "IP:               <none>\nIPs:              <none>\n"
+			   "Network:          cni:x: no plugin\nPorts:            80:80/tcp\n                  53:53/udp\n");
+	has(show_describe, "Limits:           net.egress 1048576\n");
 }
 
 static void describe_pull(void **state)
@@ -440,8 +465,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(ages),   T(tables),  T(empty_cells), T(status_column), T(state_line),    T(numbers),       T(one_liners),
-		T(uses),   T(config),  T(leaving),     T(top),           T(image),         T(pulls),         T(df),
-		T(image_paths), T(image_by_path), T(state_of_pulls), T(describe), T(describe_pull), T(describe_empty),
+		T(uses),   T(config),  T(network), T(leaving),     T(top),           T(image),         T(pulls),         T(df),
+		T(image_paths), T(image_by_path), T(state_of_pulls), T(describe), T(describe_network), T(describe_pull), T(describe_empty),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -163,6 +163,69 @@ static void without_field(void **state)
 	lacks("runAsUser");
 }
 
+static void network(void **state)
+{
+	has("status:\n  phase: Running\n");
+	has("  podIP: \"10.213.0.5\"\n  podIPs:\n    - ip: \"10.213.0.5\"\n    - ip: \"fd00::5\"\n");
+	lacks("hostIP");
+	lacks("hostNetwork");
+	lacks("hostAliases");
+	lacks("dnsPolicy");
+	lacks("ports:");
+	node_set(&n, NULL, "ports", "8080-8081:80-81\n127.0.0.1:53:53/udp\n[::1]:53:54/udp\n");
+	has("      ports:\n        - containerPort: 80\n          hostPort: 8080\n          protocol: TCP\n"
+	    "        - containerPort: 81\n          hostPort: 8081\n          protocol: TCP\n"
+	    "        - containerPort: 53\n          hostPort: 53\n          hostIP: \"127.0.0.1\"\n          protocol: UDP\n"
+	    "        - containerPort: 54\n          hostPort: 53\n          hostIP: \"::1\"\n          protocol: UDP\n"
+	    "    - name: \"probe\"\n"); /* not once more with the second container */
+	node_set(&n, NULL, "net.ingress", "1M");
+	node_set(&n, NULL, "net.egress", "8000");
+	has("  annotations:\n    \"kubernetes.io/ingress-bandwidth\": \"1048576\"\n"
+	    "    \"kubernetes.io/egress-bandwidth\": \"8000\"\nspec:\n");
+	node_set(&n, NULL, "annotations", "kubernetes.io/egress-bandwidth=1\n"); /* a key stands there once */
+	has("    \"kubernetes.io/egress-bandwidth\": \"1\"\n    \"kubernetes.io/ingress-bandwidth\": \"1048576\"\nspec:\n");
+}
+
+static void other_networks(void **state)
+{
+	lacks("podfs/network");
+	node_set(&n, NULL, "network", "none");
+	has("\"podfs/network\": \"none\"");
+	node_set(&n, NULL, "network", "cni:x");
+	has("\"podfs/network\": \"cni:x\"");
+	node_set(&n, NULL, "network", "host");
+	has("  hostNetwork: true\n");
+	lacks("podfs/network");
+	node_set(&n, NULL, "network", "bridge");
+	spec_defaults.net.mode = NET_NONE; /* then it is not what a manifest gets that says nothing */
+	has("\"podfs/network\": \"bridge\"");
+	spec_defaults.net.mode = NET_BRIDGE;
+}
+
+/* One of each family is all that Kubernetes takes. */
+static void many_addresses(void **state)
+{
+	assert_int_equal(strs_add(&n.pod.spec->ip, "10.9.9.9/20", 11), 0);
+	has("  podIPs:\n    - ip: \"10.213.0.5\"\n    - ip: \"fd00::5\"\n  conditions:\n");
+}
+
+static void hosts_and_dns(void **state)
+{
+	node_set(&n, NULL, "hosts", "127.0.0.1\tlocalhost\n10.213.0.5\tweb\nfd00::5\tweb\n# c\n\n10.0.0.1 DB my_db db.Example.org # x\n"
+				    "10.0.0.2 a_b\nfd00::9\tsix\n");
+	has("  hostAliases:\n    - ip: \"10.0.0.1\"\n      hostnames:\n        - \"db\"\n        - \"db.example.org\"\n"
+	    "    - ip: \"fd00::9\"\n      hostnames:\n        - \"six\"\n  containers:\n");
+	node_set(&n, NULL, "resolv.conf", "search no such\n");
+	has("  dnsPolicy: Default\n  dnsConfig:\n    searches:\n      - \"no\"\n      - \"such\"\n  containers:\n");
+	node_set(&n, NULL, "resolv.conf", "# mine\nsearch no\nnameserver 1.1.1.1 # one\nnameserver fe80::1%eth0\nnameserver ::1\n"
+					  "nameserver 3.3.3.3\nnameserver 4.4.4.4\ndomain Example.org. a_b\noptions ndots:2 rotate\n");
+	has("  dnsPolicy: None\n  dnsConfig:\n    nameservers:\n      - \"1.1.1.1\"\n      - \"::1\"\n      - \"3.3.3.3\"\n"
+	    "    searches:\n      - \"example.org\"\n    options:\n      - name: \"ndots\"\n        value: \"2\"\n"
+	    "      - name: \"rotate\"\n  containers:\n");
+	node_set(&n, NULL, "resolv.conf", "# nothing\n");
+	has("  dnsPolicy: Default\n  containers:\n");
+}
+
 static void label_twice(void **state)
 {
 	struct strs *l = &n.pod.spec->labels;
@@ -197,6 +260,7 @@ static void no_containers(void **state)
 	n.pod.ncontainers = 0;
 	n.pod.pid = 0;
 	strcpy(n.pod.lost, "killed");
+	strs_free(&n.pod.spec->ip);
 	fake.phase = POD_FAILED;
 	has("  containers: []\nstatus:\n  phase: Failed\n  message: \"killed\"\n");
 	lacks("containerStatuses");
@@ -209,7 +273,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(quotes), cmocka_unit_test(not_utf8), cmocka_unit_test(blocks),
-		T(plain), T(settings), T(without_field), T(label_twice), T(states), T(no_containers),
+		T(plain), T(settings), T(without_field), T(network), T(other_networks), T(many_addresses), T(hosts_and_dns), T(label_twice), T(states), T(no_containers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

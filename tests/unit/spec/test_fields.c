@@ -69,6 +69,19 @@ static const struct {
 	{ SPEC_POD, "annotations", "example.org/note=a b c", "example.org/note=a b c\n" },
 	{ SPEC_POD, "memory.max", "256M\n", "268435456\n" },
 	{ SPEC_POD, "cpu.max", "0.5\n", "50000 100000\n" },
+	{ SPEC_POD, "network", "cni:my_net.1-a\n", "cni:my_net.1-a\n" },
+	{ SPEC_POD, "network", " bridge \n", "bridge\n" },
+	{ SPEC_POD, "ports", "8080:80\n\n 53:53/UDP \n127.0.0.1:9000-9001:90-91/tcp", "8080:80/tcp\n53:53/udp\n127.0.0.1:9000-9001:90-91/tcp\n" },
+	{ SPEC_POD, "ports", "[::1]:80:80\n127.0.0.1:80:80\n80:80/udp\n", "[::1]:80:80/tcp\n127.0.0.1:80:80/tcp\n80:80/udp\n" },
+	{ SPEC_POD, "net.ingress", "10M\n", "10485760\n" },
+	{ SPEC_POD, "net.ingress", "8000", "8000\n" },
+	{ SPEC_POD, "net.egress", "max\n", "max\n" },
+	{ SPEC_POD, "net.egress", "1e15", "1000000000000000\n" },
+	{ SPEC_POD, "hosts", "10.0.0.1 db  db.example.org # the db\n\n# six\nfd00::1\tdb6\n", "10.0.0.1 db  db.example.org # the db\n\n# six\nfd00::1\tdb6\n" },
+	{ SPEC_POD, "hosts", "::1 a_b", "::1 a_b\n" },
+	{ SPEC_POD, "resolv.conf", "# mine\nnameserver 1.1.1.1 ; one\n nameserver fe80::1%eth0\nsearch a b\noptions ndots:2\n",
+	  "# mine\nnameserver 1.1.1.1 ; one\n nameserver fe80::1%eth0\nsearch a b\noptions ndots:2\n" },
+	{ SPEC_POD, "resolv.conf", "domain x\n; y\nsortlist 10.0.0.0/255.0.0.0", "domain x\n; y\nsortlist 10.0.0.0/255.0.0.0\n" },
 	{ SPEC_CONTAINER, "image", " nginx:alpine\n", "nginx:alpine\n" },
 	{ SPEC_CONTAINER, "pull", " Always\n", "Always\n" },
 	{ SPEC_CONTAINER, "pull", "Never", "Never\n" },
@@ -122,6 +135,38 @@ static const struct {
 	{ SPEC_POD, "memory.max", "-1", -EINVAL },
 	{ SPEC_POD, "memory.max", "1e9G", -EINVAL },
 	{ SPEC_POD, "memory.max", "8E", -ERANGE },
+	{ SPEC_POD, "network", "bridged", -EINVAL },
+	{ SPEC_POD, "network", "none host", -EINVAL },
+	{ SPEC_POD, "network", "cni:", -EINVAL },
+	{ SPEC_POD, "network", "cni:-a", -EINVAL },
+	{ SPEC_POD, "network", "cni:a/b", -EINVAL },
+	{ SPEC_POD, "network", "cni:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", -EINVAL },
+	{ SPEC_POD, "ports", "80", -EINVAL },
+	{ SPEC_POD, "ports", "80:80\n81:81/sctp", -EINVAL },
+	{ SPEC_POD, "ports", "80:80\n80:81", -EADDRINUSE },
+	{ SPEC_POD, "ports", "80:80\n127.0.0.1:80:81", -EADDRINUSE },
+	{ SPEC_POD, "ports", "1-1024:1-1024\n2000:1", -E2BIG },
+	{ SPEC_POD, "ports", "1-1025:1-1025", -E2BIG },
+	{ SPEC_POD, "net.ingress", "0", -EINVAL },
+	{ SPEC_POD, "net.ingress", "7999", -EINVAL },
+	{ SPEC_POD, "net.egress", "1P", -EINVAL },
+	{ SPEC_POD, "net.egress", "10Mbit", -EINVAL },
+	{ SPEC_POD, "net.egress", "8E", -ERANGE },
+	{ SPEC_POD, "hosts", "db 10.0.0.1", -EINVAL },
+	{ SPEC_POD, "hosts", "10.0.0.1", -EINVAL },
+	{ SPEC_POD, "hosts", "10.0.0.1 # db", -EINVAL },
+	{ SPEC_POD, "hosts", "10.0.0.256 db", -EINVAL },
+	{ SPEC_POD, "hosts", "10.0.0.1/24 db", -EINVAL },
+	{ SPEC_POD, "hosts", "10.0.0.1 a/b", -EINVAL },
+	{ SPEC_POD, "hosts", "10.0.0.1 -a", -EINVAL },
+	{ SPEC_POD, "hosts", "10.0.0.1 db\r\n", -EINVAL },
+	{ SPEC_POD, "hosts", "@\n", -EINVAL },
+	{ SPEC_POD, "resolv.conf", "nameserver", -EINVAL },
+	{ SPEC_POD, "resolv.conf", "nameserver dns.example.org", -EINVAL },
+	{ SPEC_POD, "resolv.conf", "nameserver 1.1.1.1 8.8.8.8", -EINVAL },
+	{ SPEC_POD, "resolv.conf", "search", -EINVAL },
+	{ SPEC_POD, "resolv.conf", "namserver 1.1.1.1", -EINVAL },
+	{ SPEC_POD, "resolv.conf", "search a\x1b[m", -EINVAL },
 	{ SPEC_CONTAINER, "image", "", -EINVAL },
 	{ SPEC_CONTAINER, "image", "\n", -EINVAL },
 	{ SPEC_CONTAINER, "image", "NGINX", -EINVAL },
@@ -205,7 +250,9 @@ static void defaults(void **state)
 		{ SPEC_CONTAINER, "env", "" }, { SPEC_CONTAINER, "workdir", "" }, { SPEC_CONTAINER, "user", "" },
 		{ SPEC_POD, "memory.max", "max\n" }, { SPEC_CONTAINER, "memory.high", "max\n" },
 		{ SPEC_POD, "cpu.max", "max 100000\n" }, { SPEC_CONTAINER, "cpu.weight", "100\n" },
-		{ SPEC_POD, "pids.max", "max\n" },
+		{ SPEC_POD, "pids.max", "max\n" }, { SPEC_POD, "ports", "" }, { SPEC_POD, "network", "bridge\n" },
+		{ SPEC_POD, "net.ingress", "max\n" }, { SPEC_POD, "net.egress", "max\n" }, { SPEC_POD, "resolv.conf", "" },
+		{ SPEC_POD, "hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\tweb\n" },
 	};
 	EACH(t, i) {
 		_cleanup_free_ char *text = get(t[i].scope, t[i].name);
@@ -217,7 +264,7 @@ static void defaults(void **state)
 	EACH(t, i) {
 		if (!strcmp(t[i].name, "image"))
 			continue;
-		bool record = !strcmp(t[i].name, "grace") || !strcmp(t[i].name, "restart");
+		bool record = !strcmp(t[i].name, "grace") || !strcmp(t[i].name, "restart") || !strcmp(t[i].name, "network");
 		assert_int_equal(set(t[i].scope, t[i].name, i % 2 ? "" : "\n", NULL), 0);
 		_cleanup_free_ char *text = get(t[i].scope, t[i].name);
 		assert_string_equal(text, t[i].reads);
@@ -227,13 +274,17 @@ static void defaults(void **state)
 
 static void defaults_are_the_nodes(void **state)
 {
-	spec_defaults = (struct spec_defaults){ .grace = 7, .restart = RESTART_ALWAYS, .pull = PULL_ALWAYS };
+	spec_defaults = (struct spec_defaults){ .grace = 7, .restart = RESTART_ALWAYS, .pull = PULL_ALWAYS, .net.mode = NET_HOST };
 	struct pod_spec *fresh = pod_spec_new();
 	assert_int_equal(fresh->grace, 7);
 	assert_int_equal(fresh->restart, RESTART_ALWAYS);
+	assert_int_equal(fresh->net.mode, NET_HOST);
 	pod_spec_free(fresh);
 	assert_int_equal(set(SPEC_POD, "grace", "", NULL), 0);
 	assert_int_equal(pod->grace, 7);
+	assert_int_equal(pod->net.mode, NET_BRIDGE);
+	assert_int_equal(set(SPEC_POD, "network", "\n", NULL), 0);
+	assert_int_equal(pod->net.mode, NET_HOST);
 	/* The policy follows the node as long as the container has none of its own. */
 	assert_int_equal(container_pull_policy(container), PULL_ALWAYS);
 	assert_false(is_set(SPEC_CONTAINER, "pull"));

@@ -80,7 +80,8 @@ static void every_setting(void **state)
 		{ "labels", "a=b\nc=d" }, { "annotations", "x.y/z= ; a # b\\" }, { "image", "nginx:alpine" },
 		{ "command", "sh -c 'a; b' ';' '' '\n'" }, { "args", "[]" }, { "env", "A= x \nB=;\nC=\\n\nD=\t" }, { "workdir", "/ ;/x " },
 		{ "user", "0:0" }, { "memory.max", "1G" }, { "memory.high", "max" }, { "cpu.max", "0.5" }, { "cpu.weight", "1" },
-		{ "pids.max", "9" }, { "pull", "Always" },
+		{ "pids.max", "9" }, { "pull", "Always" }, { "network", "cni:x" }, { "ports", "8080:80\n53:53/udp" },
+		{ "net.ingress", "1M" }, { "net.egress", "2M" }, { "hosts", "::1 a\n\n# b ; c\n" }, { "resolv.conf", "search x\n# y\n" },
 	};
 	struct pod_spec *p = example();
 	struct container_spec *a = add(p, N63, 5), *b = add(p, "b", 6);
@@ -110,11 +111,62 @@ static void every_setting(void **state)
 	assert_int_equal(p->limits.memory_max, 1 << 30);
 	assert_int_equal(p->limits.memory_high, LIMIT_MAX);
 	assert_true(p->share_pid);
+	assert_int_equal(p->net.mode, NET_CNI);
+	assert_string_equal(p->net.cni, "x");
+	assert_int_equal(p->ports.n, 2);
+	assert_int_equal(p->rate_in, 1 << 20);
+	assert_int_equal(p->rate_out, 2 << 20);
+	assert_string_equal(p->hosts, "::1 a\n\n# b ; c\n");
+	assert_string_equal(p->resolv, "search x\n# y\n");
 	assert_false(p->containers[1]->has_args);
 	assert_true(a->has_pull && a->pull == PULL_ALWAYS);
 	assert_false(p->containers[1]->has_pull);
 	assert_false(a->start_pending);
 	assert_true(p->containers[1]->start_pending);
+	pod_spec_free(p);
+}
+
+static void the_lease(void **state)
+{
+	struct pod_spec *p = again(example());
+	assert_int_equal(p->host, 0);
+	assert_int_equal(p->ip.n, 0);
+	p->host = UINT64_MAX;
+	assert_int_equal(strs_add(&p->ip, "10.213.0.5/20", 13), 0);
+	assert_int_equal(strs_add(&p->ip, "fd00::5/64", 10), 0);
+	p = again(p);
+	assert_int_equal(p->host, UINT64_MAX);
+	assert_int_equal(p->ip.n, 2);
+	assert_string_equal(p->ip.v[1], "fd00::5/64");
+	pod_spec_free(p);
+}
+
+/* What was made on a node with another default stays what it is. */
+static void the_network_is_the_pods(void **state)
+{
+	spec_defaults.net = (struct net_choice){ .mode = NET_HOST };
+	struct pod_spec *p = example();
+	spec_defaults.net = (struct net_choice){ 0 };
+	p = again(p);
+	assert_int_equal(p->net.mode, NET_HOST);
+	pod_spec_free(p);
+}
+
+/* The lines of the pod's own name are found again in a record, and still follow. */
+static void own_lines_are_found_again(void **state)
+{
+	_cleanup_buf_ struct buf hosts = { 0 }, after = { 0 };
+	struct pod_spec *p = example();
+	set_str(p, NULL, "hostname", "www");
+	assert_int_equal(strs_add(&p->ip, "10.213.0.5/20", 13), 0);
+	hosts_text(p, &hosts);
+	buf_puts(&hosts, "10.0.0.1 db\n");
+	set(p, NULL, "hosts", hosts.data, hosts.len);
+	p = again(p);
+	set_str(p, NULL, "hostname", "api");
+	hosts_text(p, &after);
+	assert_string_equal(after.data, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+					"10.213.0.5\tapi\n10.0.0.1 db\n");
 	pod_spec_free(p);
 }
 
@@ -161,6 +213,25 @@ static void records_have_a_bound(void **state)
 	pod_spec_free(p);
 }
 
+/* What podfs-pod is sent at once. */
+static void hosts_and_resolv_conf_count_twice(void **state)
+{
+	struct pod_spec *p = example();
+	_cleanup_buf_ struct buf out = { 0 };
+	_cleanup_free_ char *big = filled(60000, 'x');
+	struct err e = { 0 };
+	big[0] = '#';
+	set(p, NULL, "hosts", big, 60000);
+	assert_int_equal(record_write(p, &out, &e), 0);
+	set(p, NULL, "resolv.conf", big, 60000);
+	buf_reset(&out);
+	assert_int_equal(record_write(p, &out, &e), -E2BIG);
+	assert_non_null(strstr(e.text, "hosts and resolv.conf counted twice, are together more than 180 KiB"));
+	set(p, NULL, "resolv.conf", big, 25000);
+	assert_int_equal(record_write(p, &out, &e), 0);
+	pod_spec_free(p);
+}
+
 #define POD "[pod]\nuid = " UID "\nname = web\nserial = 1\ncreated = 2\nowner = 0\ngroup = 0\nmode = 0755\n"
 
 static void bad_records_are_named(void **state)
@@ -181,6 +252,11 @@ static void bad_records_are_named(void **state)
 		{ "[pod]\ngroup = -1\n", "pod.ini:2: -1 is not a number" },
 		{ "[pod]\ncreated = 1\\x00\n", "pod.ini:2: 1? is not a number" },
 		{ "[pod]\nnosuch = 1\n", "pod.ini:2: unknown key nosuch" },
+		{ "[pod]\nhost = x\n", "pod.ini:2: x is not a number that fits" },
+		{ "[pod]\nip = 10.0.0.1/8 10.0.0.1\n", "pod.ini:2: ip: 10.0.0.1 is not ADDRESS/PREFIX" },
+		{ "[pod]\nip = 10.0.0.1/129\n", "pod.ini:2: ip: 10.0.0.1/129 is not" },
+		{ "[pod]\nip = /8\n", "pod.ini:2: ip: /8 is not" },
+		{ "[pod]\nnetwork = host\nports = 80:80\n", "pod.ini:3: ports: network is host: " },
 		{ "[pod]\nimage = nginx\n", "pod.ini:2: unknown key image" },
 		{ "[pod]\nmemory.max = 10Q\n", "pod.ini:2: memory.max: 10Q is not a quantity" },
 		{ "[pod]\nlabels = a\\q\n", "pod.ini:2: the backslash at byte 2" },
@@ -218,6 +294,7 @@ static void records_may_be_written_by_hand(void **state)
 	if (record_read(text, strlen(text), &p, &e))
 		fail_msg("%s", e.text);
 	assert_int_equal(p->grace, 5);
+	assert_int_equal(p->net.mode, NET_NONE); /* of a time without networks */
 	assert_string_equal(p->containers[0]->command.v[2], "sleep 1;\nsleep 2");
 	pod_spec_free(p);
 }
@@ -227,8 +304,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bare_pod),
 		cmocka_unit_test(every_setting),
+		cmocka_unit_test(the_lease),
+		cmocka_unit_test(the_network_is_the_pods),
+		cmocka_unit_test(own_lines_are_found_again),
 		cmocka_unit_test(every_byte_and_long_values),
 		cmocka_unit_test(records_have_a_bound),
+		cmocka_unit_test(hosts_and_resolv_conf_count_twice),
 		cmocka_unit_test(bad_records_are_named),
 		cmocka_unit_test(records_may_be_written_by_hand),
 	};
