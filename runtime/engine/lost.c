@@ -43,6 +43,7 @@ static void take_spec(struct pod *p, struct pod_spec *spec)
 	for (size_t i = 0; i < spec->ncontainers; i++)
 		if (!has_container(p, spec->containers[i]->serial))
 			container_new(p, spec->containers[i]);
+	spec->resolv_made = take_ptr(p->spec->resolv_made);
 	pod_spec_free(p->spec);
 	p->spec = spec;
 }

@@ -169,6 +169,7 @@ int link_open(struct pod *p, int fd);
 int link_listen(struct pod *p, struct err *e);
 void link_unlisten(struct pod *p);
 void link_close(struct pod *p);
+bool link_hung_up(const struct pod *p); /* the server is gone, though not all that it said has been read */
 /* Queues when the server is slow; the descriptors are duplicated then. o is reset. */
 void link_send(struct pod *p, struct wire_out *o);
 /* Tries to send what is queued for at most ms milliseconds: only before the end. */

@@ -382,9 +382,19 @@ static int take_record(struct pod *p, const struct wire_in *in, struct asker *a,
 	return r;
 }
 
+/* A server that is gone has told nobody of this pod, and the next one may have made another of its name. */
+static bool nobodys_sandbox(const struct pod *p, const struct wire_in *in)
+{
+	return in->head.op == W_SANDBOX && !p->standing && link_hung_up(p);
+}
+
 void request_handle(struct pod *p, struct wire_in *in)
 {
 	struct err e = { 0 };
+	if (nobodys_sandbox(p, in)) {
+		p->loop.stop = true;
+		return;
+	}
 	struct asker a = link_asker(p, in->head.seq);
 	const struct row *row = find_row(p, in, &e);
 	a.asked = wire_get_u64(in, K_ASKED, 0);

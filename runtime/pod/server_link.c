@@ -120,6 +120,12 @@ static bool readable(int fd)
 	return poll(&p, 1, 0) > 0;
 }
 
+bool link_hung_up(const struct pod *p)
+{
+	struct pollfd server = { .fd = p->link.watch.fd };
+	return poll(&server, 1, 0) > 0 && server.revents & POLLHUP;
+}
+
 static void on_listener(struct watch *w, uint32_t events UNUSED)
 {
 	struct pod *p = &pod_self;

@@ -35,6 +35,27 @@ def limit(worker, pod):
     calls.check(got == reads, f"{pod.name}/{file} reads {got}, not {reads}", pod)
 
 
+def publish(worker, pod):
+    """A port of its own; one that another pod has is refused."""
+    calls = worker.calls
+    taken = [p.port for p in worker.pods.values() if p.port and p is not pod and not calls.killed(p)]
+    if taken and worker.dice.random() < 0.3:
+        try:
+            calls.write(f"{pod.name}/ports", f"{taken[0]}:80", pod)
+        except Unsure:
+            pass
+        except Failure as e:
+            calls.check(e.code == errno.EADDRINUSE, f"{pod.name}/ports: {taken[0]}, which is taken: {e}", pod)
+            return
+        else:
+            raise Failure(f"{pod.name}/ports takes {taken[0]}, which another pod has")
+    worker.ports += 1
+    port = 20000 + worker.number * 1000 + worker.ports % 1000
+    calls.put(f"{pod.name}/ports", f"{port}:80", pod)
+    pod.port = port
+    pod.settings["ports"] = f"{port}:80/tcp"
+
+
 def nonsense(worker, pod):
     file, value = worker.dice.choice(NONSENSE)
     before = worker.calls.get(f"{pod.name}/{file}", pod)
@@ -206,5 +227,5 @@ def delete(worker, pod):
     worker.delete(pod)
 
 
-ACTIONS = [(5, define), (4, limit), (1, nonsense), (10, execute), (3, stop), (2, kill), (2, restart), (2, pause), (4, finish),
+ACTIONS = [(5, define), (4, limit), (2, publish), (1, nonsense), (10, execute), (3, stop), (2, kill), (2, restart), (2, pause), (4, finish),
            (4, look), (3, read_log), (1, drop), (2, delete)]

@@ -32,7 +32,7 @@ static const struct call {
 	{ SYS_fsync, "fsync" }, { SYS_ftruncate, "ftruncate" }, { SYS_openat, "openat" }, { SYS_write, "write" },
 	{ SYS_writev, "writev" }, { SYS_pwrite64, "pwrite64" }, { SYS_sendmsg, "sendmsg" }, { SYS_bind, "bind" },
 	{ SYS_connect, "connect" }, { SYS_setxattr, "setxattr" }, { SYS_fsetxattr, "fsetxattr" }, { SYS_clone, "clone" },
-	{ SYS_linkat, "linkat" }, { SYS_symlinkat, "symlinkat" }, { SYS_unshare, "unshare" },
+	{ SYS_linkat, "linkat" }, { SYS_symlinkat, "symlinkat" }, { SYS_unshare, "unshare" }, { SYS_sendto, "sendto" },
 #ifdef SYS_mkdir
 	{ SYS_mkdir, "mkdir" }, { SYS_rename, "rename" }, { SYS_rmdir, "rmdir" }, { SYS_unlink, "unlink" }, { SYS_open, "open" },
 	{ SYS_vfork, "vfork" },

@@ -10,15 +10,29 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
 import hashlib
 
 PROGRAMS = {"podfs": "tools/podfs", "podfs-server": "fs/podfs-server", "podfs-pod": "runtime/pod/podfs-pod",
-            "podfs-image": "runtime/image/podfs-image"}
+            "podfs-image": "runtime/image/podfs-image", "podfs-net": "runtime/net/podfs-net"}
 IMAGE = "chaos"
 BELOW = "podfs-chaos-below" # a folder that nobody can write to, under the mount
+
+
+# Everything of the host's network that podfs could leave.
+NETWORK = """ip -o link | sed 's/ qdisc [a-z]*//'; ip -o addr | sed 's/valid_lft.*//'; ip route show table all; ip -6 route show table all
+ip rule; nft list ruleset; ss -Hlntu"""
+
+
+def own_network():
+    """The program again, in a network namespace of its own, which is then the host of the instance."""
+    if os.environ.pop("PODFS_CHAOS_NETWORK", ""):
+        return
+    os.environ["PODFS_CHAOS_NETWORK"] = "own"
+    os.execvp("unshare", ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable] + sys.argv)
 
 
 class Process:
@@ -72,6 +86,7 @@ class Instance:
         self.options = ",".join([f"state={self.state},run={self.run},cgroup={self.group}"] + options)
         os.mkdir(self.mount_point)
         os.mkdir(self.bin)
+        self.network = network_now()
         self.install()
         # What is done while nothing is mounted must not be done to a folder below.
         subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=4k", BELOW, self.mount_point], check=True)
@@ -142,6 +157,9 @@ class Instance:
     def server(self):
         return self.only(lambda p: p.name == "podfs-server")
 
+    def net(self):
+        return self.only(lambda p: p.name == "podfs-net" and p.leader)
+
     def only(self, wanted):
         chosen = None
         for p in self.processes():
@@ -182,6 +200,7 @@ class Instance:
             "records": listing(os.path.join(self.state, "pods")),
             "imports": listing(os.path.join(self.state, "images/tmp")),
             "sockets": [n for n in listing(self.run) if n.endswith(".sock")],
+            "network": sorted(set(network_now()) ^ set(self.network)),
         }
         for p in processes:
             p.close()
@@ -211,6 +230,10 @@ class Instance:
         while os.path.ismount(self.mount_point):
             subprocess.run(["umount", "-l", self.mount_point], check=True)
         subprocess.run(["rm", "-rf", "--one-file-system", self.top], check=True)
+
+
+def network_now():
+    return subprocess.run(["sh", "-c", NETWORK], capture_output=True, text=True, check=False).stdout.splitlines()
 
 
 def listing(folder):

@@ -146,6 +146,22 @@ class Killer:
             process.signal(signal.SIGCONT)
             self.world[STOPS] += 1
 
+    def net(self):
+        process = self.instance.net()
+        if not process:
+            return False
+        self.kill(process, "net")
+        process.close()
+        return True
+
+    def stop_net(self):
+        process = self.instance.net()
+        if not process:
+            return False
+        self.stopped(process, "stop-net", 1, lambda: None)
+        process.close()
+        return True
+
     def with_pod(self, do):
         pods = sorted(self.instance.pods(), key=lambda p: (p.pod, p.pid))
         chosen = self.dice.choice(pods) if pods else None
@@ -181,7 +197,8 @@ class Killer:
 
 KINDS = [(30, Killer.server), (6, Killer.server_twice), (8, Killer.upgrade), (8, Killer.keeper_and_server),
          (3, Killer.server_while_keeper_stopped), (6, Killer.stop_server), (4, Killer.stop_and_kill_server), (14, Killer.pod),
-         (8, Killer.stop_pod), (4, Killer.server_while_pod_stopped), (4, Killer.pod_and_server)]
+         (8, Killer.stop_pod), (4, Killer.server_while_pod_stopped), (4, Killer.pod_and_server),
+         (10, Killer.net), (3, Killer.stop_net)]
 
 
 def only(names):

@@ -55,7 +55,8 @@ class Container:
 class Pod:
     def __init__(self, name, restart, born):
         self.name, self.restart, self.born = name, restart, born
-        self.uid = None
+        self.uid = self.port = None
+        self.ip = ""
         self.kills = 0        # of its process, that the model knows of
         self.ever_killed = False
         self.containers = {}

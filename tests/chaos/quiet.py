@@ -4,6 +4,8 @@ The tree, the processes, the cgroups and the kernel's limits: each pod once, eac
 """
 import json
 import os
+import socket
+import subprocess
 import time
 
 from instance import listing
@@ -73,6 +75,7 @@ class Quiet:
         self.until("processes of containers", lambda: self.payloads(pods))
         self.until("cgroups", lambda: self.groups(pods))
         self.until("records", lambda: self.records(pods))
+        self.until("the network", lambda: self.network(pods))
         self.until("leaks", lambda: self.get(".node/leaks"))
 
     def tree(self, pods):
@@ -125,6 +128,18 @@ class Quiet:
         uids, there = {m["uid"] for m in pods.values() if m["uid"]}, set(listing(os.path.join(self.instance.state, "pods")))
         return f"folders of nobody {sorted(there - uids)}, missing {sorted(uids - there)}" if there != uids else ""
 
+    def network(self, pods):
+        """Each pod has addresses of its own, which answer, and its port is held."""
+        ips = [ip for m in pods.values() for ip in m["ip"].split()]
+        wrong = [f"{ip} twice" for ip in set(ips) if ips.count(ip) > 1]
+        for name, m in pods.items():
+            if m["killed"]:
+                continue
+            wrong += [f"{name}: {ip} does not answer" for ip in m["ip"].split() if not answers(ip)]
+            if m["port"] and not held(m["port"]):
+                wrong.append(f"{name}: port {m['port']} is not held")
+        return "; ".join(wrong)
+
     # --- the end ---
 
     def check_end(self):
@@ -139,6 +154,19 @@ class Quiet:
             return ""
         status = os.spawnlp(os.P_WAIT, "umount", "umount", self.instance.mount_point)
         return f"umount: {status}" if status else ""
+
+
+def answers(ip):
+    return not subprocess.run(["ping", "-c", "1", "-W", "2", ip], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
+
+
+def held(port):
+    with socket.socket() as s:
+        try:
+            s.bind(("0.0.0.0", port))
+        except OSError:
+            return True
+    return False
 
 
 def cmdline(pid):

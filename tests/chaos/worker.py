@@ -24,7 +24,7 @@ class Worker:
         self.world, self.number = world, number
         self.dice = seeded(seed, f"worker {number}")
         self.calls = Calls(world, str(number))
-        self.pods, self.made, self.steps = {}, 0, 0
+        self.pods, self.made, self.steps, self.ports = {}, 0, 0, 0
         self.unsure = set() # paths whose mkdir or rmdir may have been done
 
     # --- the loop ---
@@ -73,7 +73,7 @@ class Worker:
         """At a quiet point the others look at everything, so they need to know the model."""
         point = self.world[PAUSED]
         view = {pod.name: {"uid": pod.uid, "containers": {c.name: c.tag for c in pod.containers.values()},
-                           "killed": self.calls.killed(pod)} for pod in self.pods.values()}
+                           "killed": self.calls.killed(pod), "ip": pod.ip, "port": pod.port} for pod in self.pods.values()}
         path = os.path.join(self.world.top, f"model.{self.number}")
         with open(path + ".new", "w", encoding="utf-8") as f:
             json.dump(view, f)
@@ -106,6 +106,8 @@ class Worker:
             for name, value in (("restart", pod.restart), ("grace", "5")):
                 self.calls.put(f"{pod.name}/{name}", value, pod)
                 pod.settings[name] = value
+            pod.ip = self.calls.get(f"{pod.name}/ip", pod)
+            pod.settings["ip"] = pod.ip
         except PodLost as why:
             self.calls.trace(f"pod lost while it was made: {why}")
             if pod.name not in self.pods and not self.calls.exists(pod.name):
@@ -171,11 +173,13 @@ class Worker:
         pod.kills = self.world.pod_kills(pod.uid, pod.name, pod.born)
         try:
             failed = HOLDS["lost"] and pod.restart == "Never" and any(c.runs[0] for c in pod.containers.values())
-            calls.until(f"{pod.name} is {'Failed' if failed else 'anything'} after its process was killed",
-                        lambda: calls.get(f"{pod.name}/status", pod) in ({"Failed"} if failed else PHASES), pod)
+            # Running: another server had made it anew, and this worker has started something in it since.
+            phases = {"Failed", "Running"} if failed else PHASES
+            calls.until(f"{pod.name} is one of {phases} after its process was killed",
+                        lambda: calls.get(f"{pod.name}/status", pod) in phases, pod)
             calls.check(calls.get(f"{pod.name}/why", pod) != "", f"{pod.name}: lost without a reason", pod)
             for c in pod.containers.values():
-                if failed:
+                if failed and calls.get(f"{pod.name}/containers/{c.name}/state", pod).startswith("terminated"):
                     answered(calls, c, None)
             if self.dice.random() < 0.3 and pod.containers:
                 self.revive(pod)

@@ -94,18 +94,23 @@ int rig_sandbox(struct rig *r)
 	return rig_sandbox_in(r, -1);
 }
 
+void rig_sandbox_message(struct rig *r, struct wire_out *o)
+{
+	rig_begin(r, o, W_SANDBOX);
+	wire_str(o, K_HOSTNAME, "web");
+	wire_str(o, K_SHARE, "ipc net uts");
+	wire_u64(o, K_GRACE, 5);
+	wire_u64(o, K_RESTART, RESTART_NEVER);
+	rig_put_groups(r, o, NULL);
+	wire_str(o, K_RECORD, "[pod]\nname = web\n");
+	wire_str(o, K_HOSTS, "127.0.0.1\tlocalhost\n127.0.0.1\tweb\n");
+	wire_str(o, K_RESOLV, "nameserver 192.0.2.1\n");
+}
+
 int rig_sandbox_in(struct rig *r, int netns)
 {
 	struct wire_out o = { 0 };
-	rig_begin(r, &o, W_SANDBOX);
-	wire_str(&o, K_HOSTNAME, "web");
-	wire_str(&o, K_SHARE, "ipc net uts");
-	wire_u64(&o, K_GRACE, 5);
-	wire_u64(&o, K_RESTART, RESTART_NEVER);
-	rig_put_groups(r, &o, NULL);
-	wire_str(&o, K_RECORD, "[pod]\nname = web\n");
-	wire_str(&o, K_HOSTS, "127.0.0.1\tlocalhost\n127.0.0.1\tweb\n");
-	wire_str(&o, K_RESOLV, "nameserver 192.0.2.1\n");
+	rig_sandbox_message(r, &o);
 	if (netns >= 0)
 		wire_fd(&o, netns);
 	return rig_call(r, &o);

@@ -58,6 +58,7 @@ void rig_open(struct rig *r, bool sandbox);
 void rig_open_on(struct rig *r, bool sandbox, int cgversion); /* 1: v2 where there is nothing else */
 void rig_spawn(struct rig *r, const char *mode); /* another podfs-pod for the same pod */
 int rig_sandbox(struct rig *r);
+void rig_sandbox_message(struct rig *r, struct wire_out *o); /* what rig_sandbox sends */
 int rig_sandbox_in(struct rig *r, int netns); /* -1: one of its own */
 /* Deletes the pod if it is still there, and checks that nothing of it is left. */
 void rig_close(struct rig *r);

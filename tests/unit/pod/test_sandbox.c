@@ -154,20 +154,40 @@ static void test_no_record(void **state)
 	remove_tree_at(AT_FDCWD, r.base);
 }
 
+static void expect_nothing_left(struct rig *r)
+{
+	char path[256];
+	assert_true(wait_dead(r->pid));
+	snprintf(path, sizeof path, "%s/run/%s.sock", r->base, r->uid);
+	assert_int_not_equal(access(path, F_OK), 0);
+	rig_pod_path(r, path, "");
+	assert_int_not_equal(access(path, F_OK), 0);
+	free(r->mem);
+	remove_tree_at(AT_FDCWD, r->base);
+}
+
 /* A server that dies before it has asked for anything leaves nothing. */
 static void test_orphan(void **state)
 {
 	struct rig r;
-	char path[256];
 	rig_open(&r, false);
 	close_fd(&r.sock);
-	assert_int_equal(waitpid(r.pid, NULL, 0), r.pid);
-	snprintf(path, sizeof path, "%s/run/%s.sock", r.base, r.uid);
-	assert_int_not_equal(access(path, F_OK), 0);
-	rig_pod_path(&r, path, "");
-	assert_int_not_equal(access(path, F_OK), 0);
-	free(r.mem);
-	remove_tree_at(AT_FDCWD, r.base);
+	expect_nothing_left(&r);
+}
+
+/* Nor does one that dies before the sandbox is begun: the next one has not heard of this pod, and makes another of the name. */
+static void test_orphan_that_was_asked(void **state)
+{
+	struct rig r;
+	struct wire_out o = { 0 };
+	rig_open(&r, false);
+	assert_false(kill(r.pid, SIGSTOP));
+	assert_int_equal(waitpid(r.pid, NULL, WUNTRACED), r.pid);
+	rig_sandbox_message(&r, &o);
+	rig_send(&r, &o);
+	close_fd(&r.sock);
+	assert_false(kill(r.pid, SIGCONT));
+	expect_nothing_left(&r);
 }
 
 static void test_reconnect(void **state)
@@ -258,7 +278,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stands), cmocka_unit_test(test_only_its_descriptors), cmocka_unit_test(test_record),
-		cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_record), cmocka_unit_test(test_orphan), cmocka_unit_test(test_reconnect),
+		cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_record), cmocka_unit_test(test_orphan),
+		cmocka_unit_test(test_orphan_that_was_asked), cmocka_unit_test(test_reconnect),
 		cmocka_unit_test(test_newest_server_wins), cmocka_unit_test(test_remove_mode),
 		cmocka_unit_test(test_lost_and_made_anew), cmocka_unit_test(test_shared_between_containers),
 	};
