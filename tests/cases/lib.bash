@@ -141,7 +141,7 @@ wait_for() {
 }
 # gone PID: waits until it has ended (a zombie of nobody has).
 gone() { within 10 ended_or_zombie "$1"; }
-ended_or_zombie() { ! grep -qs '^State:[[:space:]]*[^Z]' "/proc/$1/status"; }
+ended_or_zombie() { ! grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$1/status"; }
 
 # within SECONDS COMMAND…: until it succeeds. What it says is heard when the time is over.
 within() {
