@@ -170,8 +170,8 @@ static void on_told(void *arg, int result, struct wire_in *in, const struct err 
 	bool died = !in && result == -ENODEV; /* the next one is told again */
 	if (!p || p->leaving || p->net.netns < 0 || died)
 		return;
-	if (result >= 0 && net_read_reply(&p->spec->net, in, &got))
-		result = err_set(&mine, ENOMEM, "out of memory");
+	if (result >= 0)
+		result = net_read_reply(&p->spec->net, in, &got, &mine);
 	if (result >= 0)
 		is_there(p, &got);
 	else

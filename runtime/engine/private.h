@@ -212,7 +212,7 @@ void net_on_message(struct engine *en, struct wire_in *in); /* an event of podfs
 void net_put_choice(const struct net_choice *net, uint64_t host, struct wire_out *o); /* begins it */
 void net_put_pod(const struct pod *p, struct wire_out *o);
 unsigned net_patience(const struct net_choice *net); /* seconds */
-int net_read_reply(const struct net_choice *net, struct wire_in *in, struct net_got *got);
+int net_read_reply(const struct net_choice *net, struct wire_in *in, struct net_got *got, struct err *e);
 
 /* --- net_set.c --- */
 bool net_sets(const struct spec_field *f); /* its writes need podfs-net */
