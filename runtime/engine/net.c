@@ -372,10 +372,10 @@ void net_put_etc(const struct pod *p, struct wire_out *o)
 	o->b.failed |= hosts.failed || resolv.failed;
 }
 
-/* A pod on the bridge has its address before it is there; of a CNI network nobody knows. */
+/* Only a sandbox on a CNI network is made without it. One that had it when the last server saw it has it still. */
 int net_may_start(const struct pod *p, struct err *e)
 {
-	if (p->spec->net.mode != NET_CNI || p->net.netns >= 0)
+	if (p->spec->net.mode != NET_CNI || p->net.netns >= 0 || p->link->placing || p->spec->ip.n)
 		return 0;
 	return err_set(e, p->net.error ? p->net.error : EAGAIN, "network: %s", *p->net.why ? p->net.why : "it is not there yet");
 }

@@ -85,6 +85,7 @@ struct pod_link {
 	bool ready;              /* the sandbox has been reported */
 	bool hello;              /* W_HELLO is not answered yet */
 	struct revival *revival; /* the sandbox is being made anew: ops wait for it */
+	bool placing;            /* its network namespace is asked for */
 	unsigned net_ops;        /* ops that change the network */
 	struct timer net_timer;  /* the network is tried again */
 	unsigned net_tries;
