@@ -1,6 +1,7 @@
 /* The bridge: see bridge.h. */
 #include "runtime/net/bridge.h"
 
+#include "runtime/net/guard.h"
 #include "runtime/net/link_nl.h"
 #include "runtime/net/names.h"
 #include "runtime/net/nft.h"
@@ -107,15 +108,13 @@ static int take_back_pods(struct net *n, struct err *e)
 {
 	int r = 0;
 	for (struct attachment *a = n->pods; a && !r; a = a->next) {
-		struct link_info l;
 		char alias[LINK_ALIAS];
-		unsigned char mac[6];
-		net_alias(n, a, alias);
-		net_mac(a->addr, mac);
-		if (!link_find(n->links, a->veth, &l) && l.master != n->bridge_index)
-			r = link_set_master(n->links, a->veth, alias, n->bridge_index, e);
+		struct veth v;
+		pod_veth(n, a, alias, &v);
+		if (link_index(n->links, a->veth) > 0)
+			r = link_set_master(n->links, &v, e);
 		if (!r)
-			r = link_neighbours(n->links, n->bridge_index, a->addr, mac, true, e);
+			r = link_neighbours(n->links, n->bridge_index, a->addr, v.mac, true, e);
 	}
 	return r;
 }
@@ -225,7 +224,9 @@ int bridge_remove(struct net *n, struct err *e)
 	n->subnets_used = false;
 	subnet_reset(n);
 	names_end(n); /* it takes a while, as the bridge does */
-	r = nft_remove(n->nft, e);
+	r = guard_remove(n, e);
+	if (!r)
+		r = nft_remove(n->nft, e);
 	if (!r && ours)
 		r = link_delete(n->links, n->bridge, e);
 	names_stop(n);

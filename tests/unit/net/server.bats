@@ -80,12 +80,3 @@ fd12:3456::7 web" ]
 	[ $((end - begin)) -lt 1000000000 ]
 	nothing_left
 }
-
-@test "the OOM killer chooses others first, and what podfs-net starts like any other process" {
-	(echo -999 >/proc/self/oom_score_adj) 2>/dev/null || skip 'oom_score_adj cannot be lowered here'
-	start_net
-	pods 1
-	within 5 pgrep -P "$(net_pid)" -x dnsmasq
-	[ "$(cat "/proc/$(net_pid)/oom_score_adj")" = -999 ]
-	within 5 grep -qx "$(cat /proc/self/oom_score_adj)" "/proc/$(pgrep -P "$(net_pid)" -x dnsmasq)/oom_score_adj"
-}
