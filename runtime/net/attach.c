@@ -227,6 +227,8 @@ static void detach_unknown(struct net *n, const char *uid)
 	net_veth_name(uid, veth);
 	if (link_index(n->links, veth) > 0)
 		remove_later(n, uid, veth);
+	else
+		idle_later(n);
 }
 
 void detach(struct net *n, const char *uid)
@@ -255,7 +257,9 @@ void idle_now(struct net *n)
 	spare_drop_all(n);
 	struct err e = { 0 };
 	int r = bridge_remove(n, &e);
-	if (r && r != -EBUSY)
+	if (r == -EBUSY) /* ports of pods that are not attached any more, and go by themselves */
+		idle_later(n);
+	else if (r)
 		server_event(n, N_EVENT, NULL, "what is left of the pods' network: %s", e.text);
 }
 

@@ -17,6 +17,13 @@ static void bridge_alias(const struct net *n, char out[LINK_ALIAS])
 	snprintf(out, LINK_ALIAS, "podfs: pods of %s", n->run);
 }
 
+bool bridge_is_former(const struct net *n, const struct link_info *l)
+{
+	char alias[LINK_ALIAS];
+	bridge_alias(n, alias);
+	return !strcmp(l->kind, "bridge") && !strcmp(l->alias, alias) && strcmp(l->name, n->bridge);
+}
+
 /* --- subnets, and what the host has already --- */
 
 struct overlap {

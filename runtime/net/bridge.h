@@ -14,6 +14,7 @@
 int bridge_ensure(struct net *n, struct err *e);
 /* Somebody may have changed it: the next bridge_ensure looks at all of it, and puts the pods' veths back into it. */
 void bridge_lost(struct net *n);
+bool bridge_is_former(const struct net *n, const struct link_info *l); /* ours, when the config had another name for it */
 /* With table, dnsmasq and files; left alone while it has ports that no attachment of ours accounts for. */
 int bridge_remove(struct net *n, struct err *e);
 

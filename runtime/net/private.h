@@ -132,6 +132,7 @@ unsigned net_group(const struct net *n);                                      /*
 void sync_strangers(struct net *n, bool (*listed)(void *arg, const char *uid), void *arg);
 /* A link of a pod that is not attached any more: looked at a while later; what is then still there is removed, or a leak. */
 void remove_later(struct net *n, const char *uid, const char *link);
+void look_alone(struct net *n); /* from now on, while no server is connected, for pods that have gone */
 void remove_now(struct net *n); /* all of these, and nobody is waiting: what is not gone is in n->leaving still */
 
 /* --- watch.c --- */

@@ -9,6 +9,7 @@
 #include <sched.h>
 
 #define SPARES 2
+#define REFILL_MS 20 /* whoever was answered has things to do, and few processors */
 
 static struct netns spare[SPARES];
 static int nspares, home = -1;
@@ -99,8 +100,8 @@ int spare_take(struct net *n UNUSED, struct netns *out, struct err *e)
 
 void spare_refill_later(struct net *n)
 {
-	if (!refill.at_ns && nspares < SPARES)
-		timer_arm(&n->loop, &refill, 0);
+	if (nspares < SPARES)
+		timer_arm(&n->loop, &refill, REFILL_MS);
 }
 
 void spare_drop_all(struct net *n)

@@ -80,3 +80,33 @@ fd12:3456::7 web" ]
 	[ $((end - begin)) -lt 1000000000 ]
 	nothing_left
 }
+
+@test "the end: pods that go after the server are noticed" {
+	start_net
+	attach 1 p1 port=8080:80
+	pods 2
+	drop_ns p1
+	within 5 not host ip link show "$(veth 1)"
+	within 5 eval '[ "$(ls "$T/run/names")" = p2 ]'
+	net_runs
+	inside p2 ping -qc 1 -W 5 $GW4
+	drop_ns p2
+	within 5 nothing_left
+}
+
+@test "the end: a pod that leaves while podfs-net is another leaves no bridge" {
+	start_net
+	pods 1
+	kill -9 "$(net_pid)"
+	within 5 not net_runs
+	rm "$T/run/net.sock"
+	start_net
+	hold
+	say "leave $(uid 1)"
+	say "sync $(uid 1)"
+	drop_ns p1
+	within 5 not host ip link show "$(veth 1)"
+	say "detach $(uid 1)"
+	within 8 not host ip link show $BR
+	[ -z "$(host nft list tables)" ]
+}
