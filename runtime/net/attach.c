@@ -88,7 +88,8 @@ static bool has_veth(struct net *n, const struct attachment *a, struct link_sock
 	struct veth v;
 	char alias[LINK_ALIAS];
 	pod_veth(n, a, alias, &v);
-	return !link_find(n->links, a->veth, &l) && link_index(inside, "eth0") > 0 && !link_set_master(n->links, &v, NULL) && (l.up || !link_set_up(n->links, l.index, NULL));
+	return !link_find(n->links, a->veth, &l) && link_index(inside, "eth0") > 0 && !link_set_master(n->links, &v, NULL) &&
+		!link_neighbours(n->links, n->bridge_index, a->addr, v.mac, true, NULL) && (l.up || !link_set_up(n->links, l.index, NULL));
 }
 
 static int connect_pod(struct net *n, const struct attachment *a, const struct netns *ns, bool whole, int *repaired, struct err *e)

@@ -84,6 +84,19 @@ static int make(struct net *n, const char *alias, struct err *e)
 	return r ? r : link_add(n->links, "bridge", n->bridge, alias, mac, e);
 }
 
+static int keep_former(void *arg, const struct link_info *l)
+{
+	struct overlap *o = arg; /* its n and e */
+	return bridge_is_former(o->n, l) ? link_rename(o->n->links, l->index, o->n->bridge, o->e) ?: 1 : 0;
+}
+
+/* The config has come to have another name for the bridge: pods stay where they are, in the same one. 1: there was one. */
+static int take_former(struct net *n, struct err *e)
+{
+	struct overlap o = { .n = n, .e = e };
+	return link_each(n->links, keep_former, &o, e);
+}
+
 static int find_or_make(struct net *n, bool *made, struct err *e)
 {
 	char alias[LINK_ALIAS];
@@ -91,9 +104,12 @@ static int find_or_make(struct net *n, bool *made, struct err *e)
 	bridge_alias(n, alias);
 	int r = link_find(n->links, n->bridge, &l);
 	if (r == -ENODEV) {
-		r = make(n, alias, e);
-		*made = !r;
-		if (!r)
+		r = take_former(n, e);
+		if (!r) {
+			r = make(n, alias, e);
+			*made = !r;
+		}
+		if (r >= 0)
 			r = link_find(n->links, n->bridge, &l);
 	}
 	if (r)

@@ -44,6 +44,7 @@ int link_add_veth(struct link_sock *s, const struct veth *v, struct err *e); /* 
 /* A link of that kind, up: bridge (without STP), ifb. mac NULL: the kernel's choice. -EEXIST. */
 int link_add(struct link_sock *s, const char *kind, const char *name, const char *alias, const unsigned char *mac, struct err *e);
 int link_set_up(struct link_sock *s, int index, struct err *e);
+int link_rename(struct link_sock *s, int index, const char *name, struct err *e); /* it is down for a moment */
 /* Puts the end of a pair that is there into its bridge, with all that link_add_veth gives it. */
 int link_set_master(struct link_sock *s, const struct veth *v, struct err *e);
 int link_delete(struct link_sock *s, const char *name, struct err *e); /* not there: 0 */

@@ -185,6 +185,21 @@ int link_set_up(struct link_sock *s, int index, struct err *e)
 	return link_commit(s, NULL, e);
 }
 
+int link_rename(struct link_sock *s, int index, const char *name, struct err *e)
+{
+	_link_ struct rtnl_link *down = link_object(NULL, NULL, NULL), *renamed = link_object(NULL, name, NULL);
+	if (down) {
+		rtnl_link_set_ifindex(down, index);
+		rtnl_link_unset_flags(down, IFF_UP);
+	}
+	if (renamed)
+		rtnl_link_set_ifindex(renamed, index);
+	plan_link(s, "down", down, 0);
+	plan_link(s, "name", renamed, 0);
+	plan_up(s, NULL, index);
+	return link_commit(s, NULL, e);
+}
+
 int link_set_master(struct link_sock *s, const struct veth *v, struct err *e)
 {
 	_link_ struct rtnl_link *l = link_object(NULL, v->name, NULL);

@@ -110,3 +110,29 @@ fd12:3456::7 web" ]
 	within 8 not host ip link show $BR
 	[ -z "$(host nft list tables)" ]
 }
+
+@test "another name for the bridge: it is renamed, with its pods" {
+	start_net podsold
+	attach 1 p1 port=8080:7000
+	pods 2
+	serve p1 7000
+	kill -9 "$(net_pid)"
+	within 5 not net_runs
+	rm "$T/run/net.sock"
+	start_net
+	hold
+	say "$(reattach_line 1 p1 port=8080:7000)" | grep -q '^ok'
+	say "$(reattach_line 2 p2)" | grep -q '^ok'
+	say "sync $(uid 1) $(uid 2)"
+	not host ip link show podsold
+	inside p1 ping -qc 1 -W 5 10.213.0.6
+	inside p1 ping -qc 1 -W 5 $GW6
+	within 5 eval '[ "$(seen world tcp 192.0.2.1 8080)" = 192.0.2.2 ]'
+	host ip link show "$(veth 1)" | grep -q "alias $BR: pod p1"
+	say "detach $(uid 1)"
+	say "detach $(uid 2)"
+	drop_ns p1
+	drop_ns p2
+	unhold
+	within 5 nothing_left
+}
