@@ -137,7 +137,15 @@ static void finish(struct net_work *w, int result, struct net_got *got, const st
 	net_got_free(got);
 }
 
-int net_read_reply(const struct net_choice *net, struct wire_in *in, struct net_got *got)
+/* What a CNI plugin has said ends up in the record, which must be readable again. */
+static int take_address(struct net_got *got, const char *data, size_t len, struct err *e)
+{
+	if (!is_ip(data, len))
+		return err_set(e, EPROTO, "network: %.80s is not ADDRESS/PREFIX", data);
+	return strs_add(&got->ip, data, len) ? err_set(e, ENOMEM, "network: out of memory") : 0;
+}
+
+int net_read_reply(const struct net_choice *net, struct wire_in *in, struct net_got *got, struct err *e)
 {
 	struct strs dns = { 0 };
 	_cleanup_buf_ struct buf text = { 0 };
@@ -147,15 +155,17 @@ int net_read_reply(const struct net_choice *net, struct wire_in *in, struct net_
 	int r = 0;
 	while (!r && wire_next(in, &pos, &key, &data, &len))
 		if (key == K_ADDR)
-			r = strs_add(&got->ip, data, len);
-		else if (key == K_DNS)
-			r = strs_add(&dns, data, len);
+			r = take_address(got, data, len, e);
+		else if (key == K_DNS && strs_add(&dns, data, len))
+			r = err_set(e, ENOMEM, "network: out of memory");
 	net_resolv(&dns, net->mode != NET_HOST, &text);
 	strs_free(&dns);
 	got->resolv = strdup(buf_str(&text));
 	if (in->nfds && got->netns < 0)
 		got->netns = take_fd(&in->fds[0]);
-	return r || buf_status(&text) || !got->resolv ? -ENOMEM : 0;
+	if (!r && (buf_status(&text) || !got->resolv))
+		r = err_set(e, ENOMEM, "network: out of memory");
+	return r;
 }
 
 static int plain_resolv(bool own, struct net_got *got)
@@ -211,11 +221,9 @@ static void on_got(void *arg, int result, struct wire_in *in, const struct err *
 		got_nothing(w, result, in, e);
 		return;
 	}
-	result = net_read_reply(&w->net, in, &got);
+	result = net_read_reply(&w->net, in, &got, &mine);
 	if (!result && got.netns < 0)
 		result = err_set(&mine, EPROTO, "network: podfs-net has sent no namespace");
-	else if (result)
-		err_set(&mine, ENOMEM, "network: out of memory");
 	if (result)
 		tell_let_go(w->en, w->pod->spec->uid, &w->net, got.netns);
 	finish(w, result, &got, &mine);
@@ -364,10 +372,10 @@ void net_put_etc(const struct pod *p, struct wire_out *o)
 	o->b.failed |= hosts.failed || resolv.failed;
 }
 
-/* A pod on the bridge has its address before it is there; of a CNI network nobody knows. */
+/* Only a sandbox on a CNI network is made without it. One that had it when the last server saw it has it still. */
 int net_may_start(const struct pod *p, struct err *e)
 {
-	if (p->spec->net.mode != NET_CNI || p->net.netns >= 0)
+	if (p->spec->net.mode != NET_CNI || p->net.netns >= 0 || p->link->placing || p->spec->ip.n)
 		return 0;
 	return err_set(e, p->net.error ? p->net.error : EAGAIN, "network: %s", *p->net.why ? p->net.why : "it is not there yet");
 }

@@ -170,8 +170,8 @@ static void on_told(void *arg, int result, struct wire_in *in, const struct err 
 	bool died = !in && result == -ENODEV; /* the next one is told again */
 	if (!p || p->leaving || p->net.netns < 0 || died)
 		return;
-	if (result >= 0 && net_read_reply(&p->spec->net, in, &got))
-		result = err_set(&mine, ENOMEM, "out of memory");
+	if (result >= 0)
+		result = net_read_reply(&p->spec->net, in, &got, &mine);
 	if (result >= 0)
 		is_there(p, &got);
 	else
@@ -201,6 +201,7 @@ static void on_netns(void *arg, int result, struct wire_in *in, const struct err
 	struct pod *p = arg;
 	struct engine *en = p->engine;
 	en->priv->unplaced--;
+	p->link->placing = false;
 	if (en->priv->closing)
 		return;
 	if (result >= 0 && in->nfds && p->net.netns < 0)
@@ -216,9 +217,10 @@ static void ask_for_netns(struct pod *p)
 {
 	struct wire_out o = { 0 };
 	wire_begin(&o, W_NETNS, 0);
-	p->engine->priv->unplaced++;
-	if (link_request(p, &o, on_netns, p))
-		p->engine->priv->unplaced--;
+	if (!link_request(p, &o, on_netns, p)) {
+		p->engine->priv->unplaced++;
+		p->link->placing = true;
+	}
 	wire_free(&o);
 }
 

@@ -9,7 +9,7 @@
 #include "runtime/engine/private.h"
 #include "runtime/net/net.h"
 
-#define NET_ANSWER_S 5 /* of what takes podfs-net milliseconds */
+#define NET_ANSWER_S 10 /* of what takes podfs-net milliseconds */
 
 int net_link_open(struct engine *en); /* 0 or -ENOMEM: nothing is connected yet */
 void net_link_close(struct engine *en); /* who asked is told ENODEV */

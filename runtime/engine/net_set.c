@@ -392,7 +392,7 @@ static void on_timer(struct timer *t)
 void net_bring_up(struct pod *p)
 {
 	static const struct err no_memory = { .code = ENOMEM, .text = "network: out of memory" };
-	if (p->spec->net.mode != NET_CNI || p->net.netns >= 0 || p->net.busy || p->leaving)
+	if (!net_may_start(p, NULL) || p->net.busy || p->leaving)
 		return;
 	_cleanup_buf_ struct buf text = { 0 };
 	net_choice_show(&p->spec->net, &text);

@@ -90,6 +90,7 @@ struct pod_link {
 	unsigned revivals, revive_tries;
 	uint64_t revived_ns;     /* CLOCK_MONOTONIC */
 	struct revival *revival; /* the sandbox is being made anew: ops wait for it */
+	bool placing;            /* its network namespace is asked for */
 	unsigned net_ops;        /* ops that change the network */
 	struct timer net_timer;  /* the network is tried again */
 	unsigned net_tries;
@@ -218,7 +219,7 @@ void net_on_message(struct engine *en, struct wire_in *in); /* an event of podfs
 void net_put_choice(const struct net_choice *net, uint64_t host, struct wire_out *o); /* begins it */
 void net_put_pod(const struct pod *p, struct wire_out *o);
 unsigned net_patience(const struct net_choice *net); /* seconds */
-int net_read_reply(const struct net_choice *net, struct wire_in *in, struct net_got *got);
+int net_read_reply(const struct net_choice *net, struct wire_in *in, struct net_got *got, struct err *e);
 
 /* --- net_set.c --- */
 bool net_sets(const struct spec_field *f); /* its writes need podfs-net */

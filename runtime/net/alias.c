@@ -44,3 +44,18 @@ void net_mac(const struct net_addr addr[2], unsigned char out[6])
 	out[1] = 0x58;
 	memcpy(out + 2, a->bytes + addr_len(a) - 4, 4);
 }
+
+void net_link_local(const unsigned char mac[6], struct net_addr *out)
+{
+	*out = (struct net_addr){ .family = AF_INET6, .prefix = 64,
+				  .bytes = { 0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5] } };
+}
+
+/* FNV-1a of the bridge's name, but never one of the small numbers that people give. */
+unsigned net_group(const struct net *n)
+{
+	uint32_t h = 0x811c9dc5;
+	for (const char *s = n->bridge; *s; s++)
+		h = (h ^ (unsigned char)*s) * 0x01000193u;
+	return h | 0x40000000u;
+}

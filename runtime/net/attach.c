@@ -1,5 +1,6 @@
 /* Pods on the bridge: see private.h. What is wanted of each is kept here; what is, is the kernel's. */
 #include "runtime/net/bridge.h"
+#include "runtime/net/guard.h"
 #include "runtime/net/link_nl.h"
 #include "runtime/net/names.h"
 #include "runtime/net/ports.h"
@@ -26,6 +27,7 @@ static struct attachment *describe(struct net *n, const struct attach_request *q
 	snprintf(want.uid, sizeof want.uid, "%s", q->uid);
 	snprintf(want.pod, sizeof want.pod, "%s", q->pod);
 	net_veth_name(q->uid, want.veth);
+	want.host = q->host;
 	for (int i = 0; i < 2; i++)
 		if (q->host <= 1 || addr_host(&n->subnet[i], q->host, &want.addr[i])) {
 			err_set(e, ERANGE, "pod %s: host number %llu is none of the subnet's", q->pod, (unsigned long long)q->host);
@@ -47,12 +49,20 @@ static struct attachment *describe(struct net *n, const struct attach_request *q
 
 /* --- the veth pair --- */
 
+void pod_veth(const struct net *n, const struct attachment *a, char alias[LINK_ALIAS], struct veth *out)
+{
+	*out = (struct veth){ .name = a->veth, .alias = alias, .master = n->bridge_index, .peer_ns = -1, .group = net_group(n), .addr = a->addr };
+	net_alias(n, a, alias);
+	net_mac(a->addr, out->mac);
+	net_mac(n->gateway, out->host_mac);
+}
+
 static int add_veth(struct net *n, const struct attachment *a, int netns, struct err *e)
 {
 	char alias[LINK_ALIAS];
-	struct veth v = { .name = a->veth, .alias = alias, .peer_ns = netns, .addr = a->addr };
-	net_alias(n, a, alias);
-	net_mac(a->addr, v.mac);
+	struct veth v;
+	pod_veth(n, a, alias, &v);
+	v.peer_ns = netns;
 	/* The second time for a bridge that is gone, the third for a pair of this pod whose namespace is. */
 	for (int tries = 0;; tries++) {
 		int r = bridge_ensure(n, e);
@@ -75,22 +85,27 @@ static int add_veth(struct net *n, const struct attachment *a, int netns, struct
 static bool has_veth(struct net *n, const struct attachment *a, struct link_sock *inside)
 {
 	struct link_info l;
+	struct veth v;
 	char alias[LINK_ALIAS];
-	net_alias(n, a, alias);
-	return !link_find(n->links, a->veth, &l) && link_index(inside, "eth0") > 0 &&
-		(l.master == n->bridge_index || !link_set_master(n->links, a->veth, alias, n->bridge_index, NULL)) &&
-		(l.up || !link_set_up(n->links, l.index, NULL));
+	pod_veth(n, a, alias, &v);
+	return !link_find(n->links, a->veth, &l) && link_index(inside, "eth0") > 0 && !link_set_master(n->links, &v, NULL) &&
+		!link_neighbours(n->links, n->bridge_index, a->addr, v.mac, true, NULL) && (l.up || !link_set_up(n->links, l.index, NULL));
 }
 
 static int connect_pod(struct net *n, const struct attachment *a, const struct netns *ns, bool whole, int *repaired, struct err *e)
 {
+	unsigned char mac[6];
 	int r = whole ? 0 : add_veth(n, a, ns->fd, e);
 	if (r)
 		return r;
-	struct link_addrs addrs = { .index = link_index(ns->links, "eth0"), .addr = a->addr, .gateway = n->gateway };
+	struct net_addr local = { .family = AF_UNSPEC };
+	struct link_addrs addrs = { .index = link_index(ns->links, "eth0"), .addr = a->addr, .gateway = n->gateway, .local = &local };
 	if (addrs.index < 0)
 		return err_sys(e, -addrs.index, "eth0 of pod %s", a->pod);
 	net_mac(n->gateway, addrs.gateway_mac);
+	net_mac(a->addr, mac);
+	if (addr_is(&a->addr[1]))
+		net_link_local(mac, &local);
 	return link_add_addrs(ns->links, &addrs, repaired, e);
 }
 
@@ -185,7 +200,9 @@ int attach(struct net *n, const struct attach_request *q, int *netns, struct err
 		return r;
 	}
 	enlist(n, a);
-	r = names_put(n, a, e);
+	r = guard_cover(n, a->host, e);
+	if (!r)
+		r = names_put(n, a, e);
 	if (!r && (q->rate_in || q->rate_out || a->rate_in || a->rate_out))
 		r = rate_set(n, a, q->rate_in, q->rate_out, e);
 	if (!r)
@@ -211,6 +228,8 @@ static void detach_unknown(struct net *n, const char *uid)
 	net_veth_name(uid, veth);
 	if (link_index(n->links, veth) > 0)
 		remove_later(n, uid, veth);
+	else
+		idle_later(n);
 }
 
 void detach(struct net *n, const char *uid)
@@ -239,7 +258,9 @@ void idle_now(struct net *n)
 	spare_drop_all(n);
 	struct err e = { 0 };
 	int r = bridge_remove(n, &e);
-	if (r && r != -EBUSY)
+	if (r == -EBUSY) /* ports of pods that are not attached any more, and go by themselves */
+		idle_later(n);
+	else if (r)
 		server_event(n, N_EVENT, NULL, "what is left of the pods' network: %s", e.text);
 }
 

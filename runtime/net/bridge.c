@@ -1,6 +1,7 @@
 /* The bridge: see bridge.h. */
 #include "runtime/net/bridge.h"
 
+#include "runtime/net/guard.h"
 #include "runtime/net/link_nl.h"
 #include "runtime/net/names.h"
 #include "runtime/net/nft.h"
@@ -14,6 +15,13 @@
 static void bridge_alias(const struct net *n, char out[LINK_ALIAS])
 {
 	snprintf(out, LINK_ALIAS, "podfs: pods of %s", n->run);
+}
+
+bool bridge_is_former(const struct net *n, const struct link_info *l)
+{
+	char alias[LINK_ALIAS];
+	bridge_alias(n, alias);
+	return !strcmp(l->kind, "bridge") && !strcmp(l->alias, alias) && strcmp(l->name, n->bridge);
 }
 
 /* --- subnets, and what the host has already --- */
@@ -76,6 +84,19 @@ static int make(struct net *n, const char *alias, struct err *e)
 	return r ? r : link_add(n->links, "bridge", n->bridge, alias, mac, e);
 }
 
+static int keep_former(void *arg, const struct link_info *l)
+{
+	struct overlap *o = arg; /* its n and e */
+	return bridge_is_former(o->n, l) ? link_rename(o->n->links, l->index, o->n->bridge, o->e) ?: 1 : 0;
+}
+
+/* The config has come to have another name for the bridge: pods stay where they are, in the same one. 1: there was one. */
+static int take_former(struct net *n, struct err *e)
+{
+	struct overlap o = { .n = n, .e = e };
+	return link_each(n->links, keep_former, &o, e);
+}
+
 static int find_or_make(struct net *n, bool *made, struct err *e)
 {
 	char alias[LINK_ALIAS];
@@ -83,9 +104,12 @@ static int find_or_make(struct net *n, bool *made, struct err *e)
 	bridge_alias(n, alias);
 	int r = link_find(n->links, n->bridge, &l);
 	if (r == -ENODEV) {
-		r = make(n, alias, e);
-		*made = !r;
-		if (!r)
+		r = take_former(n, e);
+		if (!r) {
+			r = make(n, alias, e);
+			*made = !r;
+		}
+		if (r >= 0)
 			r = link_find(n->links, n->bridge, &l);
 	}
 	if (r)
@@ -107,15 +131,13 @@ static int take_back_pods(struct net *n, struct err *e)
 {
 	int r = 0;
 	for (struct attachment *a = n->pods; a && !r; a = a->next) {
-		struct link_info l;
 		char alias[LINK_ALIAS];
-		unsigned char mac[6];
-		net_alias(n, a, alias);
-		net_mac(a->addr, mac);
-		if (!link_find(n->links, a->veth, &l) && l.master != n->bridge_index)
-			r = link_set_master(n->links, a->veth, alias, n->bridge_index, e);
+		struct veth v;
+		pod_veth(n, a, alias, &v);
+		if (link_index(n->links, a->veth) > 0)
+			r = link_set_master(n->links, &v, e);
 		if (!r)
-			r = link_neighbours(n->links, n->bridge_index, a->addr, mac, true, e);
+			r = link_neighbours(n->links, n->bridge_index, a->addr, v.mac, true, e);
 	}
 	return r;
 }
@@ -225,7 +247,9 @@ int bridge_remove(struct net *n, struct err *e)
 	n->subnets_used = false;
 	subnet_reset(n);
 	names_end(n); /* it takes a while, as the bridge does */
-	r = nft_remove(n->nft, e);
+	r = guard_remove(n, e);
+	if (!r)
+		r = nft_remove(n->nft, e);
 	if (!r && ours)
 		r = link_delete(n->links, n->bridge, e);
 	names_stop(n);

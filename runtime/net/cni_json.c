@@ -267,20 +267,6 @@ int cni_stdin(const struct cni_record *r, size_t i, const struct json_t *prev, c
 
 /* --- what they answer --- */
 
-int cni_result_parse(const char *text, size_t len, struct json_t **out, struct err *e)
-{
-	json_t *j;
-	int r = load(text, len, &j, e);
-	if (r)
-		return r;
-	r = check_version(string_of(j, "cniVersion"), e);
-	if (r)
-		json_decref(j);
-	else
-		*out = j;
-	return r;
-}
-
 /* Not those of bridges and veth ends of the host. */
 static bool is_in_pod(const json_t *result, const json_t *ip)
 {
@@ -301,6 +287,33 @@ static bool is_address(const char *text, int family)
 	memcpy(a, text, (size_t)(slash - text));
 	a[slash - text] = 0;
 	return inet_pton(family, a, bytes) == 1;
+}
+
+static int check_addrs(const json_t *result, struct err *e)
+{
+	const json_t *ips = json_object_get(result, "ips");
+	for (size_t i = 0; i < json_array_size(ips); i++) {
+		const char *a = string_of(json_array_get(ips, i), "address");
+		if (!is_address(a, AF_INET) && !is_address(a, AF_INET6))
+			return err_set(e, EINVAL, "%.64s is no address with its prefix", a ? a : "what stands in ips");
+	}
+	return 0;
+}
+
+int cni_result_parse(const char *text, size_t len, struct json_t **out, struct err *e)
+{
+	json_t *j;
+	int r = load(text, len, &j, e);
+	if (r)
+		return r;
+	r = check_version(string_of(j, "cniVersion"), e);
+	if (!r)
+		r = check_addrs(j, e);
+	if (r)
+		json_decref(j);
+	else
+		*out = j;
+	return r;
 }
 
 int cni_result_addrs(const struct json_t *result, struct strs *out)

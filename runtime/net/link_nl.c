@@ -4,7 +4,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
-#define BATCH_MAX 8
+#define BATCH_MAX 12
 #define REPLY_MAX 32768 /* what the kernel puts into one datagram of a dump */
 #define DUMP_TRIES 8
 

@@ -35,21 +35,25 @@ int link_each(struct link_sock *s, int (*fn)(void *arg, const struct link_info *
 struct veth {
 	const char *name, *alias;
 	int master, peer_ns;
-	unsigned char mac[6];        /* of eth0 */
+	unsigned group;              /* of the end here */
+	unsigned char mac[6];        /* of eth0: the bridge takes frames from no other, and has it nowhere else */
+	unsigned char host_mac[6];   /* of the end here: the bridge's own will do, and is no address more to know */
 	const struct net_addr *addr; /* two, of eth0: the master learns its neighbour */
 };
 int link_add_veth(struct link_sock *s, const struct veth *v, struct err *e); /* -EEXIST; -ENODEV: there is no such master */
 /* A link of that kind, up: bridge (without STP), ifb. mac NULL: the kernel's choice. -EEXIST. */
 int link_add(struct link_sock *s, const char *kind, const char *name, const char *alias, const unsigned char *mac, struct err *e);
 int link_set_up(struct link_sock *s, int index, struct err *e);
-/* Puts a veth's end into a bridge, with all that link_add_veth gives it. */
-int link_set_master(struct link_sock *s, const char *name, const char *alias, int master, struct err *e);
+int link_rename(struct link_sock *s, int index, const char *name, struct err *e); /* it is down for a moment */
+/* Puts the end of a pair that is there into its bridge, with all that link_add_veth gives it. */
+int link_set_master(struct link_sock *s, const struct veth *v, struct err *e);
 int link_delete(struct link_sock *s, const char *name, struct err *e); /* not there: 0 */
 
 /* Sets the link up and adds what of this it does not have: the count of it in *added. A gateway is a default route; family AF_UNSPEC: passed over. */
 struct link_addrs {
 	int index;
 	const struct net_addr *addr, *gateway; /* each two; gateway NULL: no routes */
+	const struct net_addr *local;          /* its only link-local address, instead of one of the kernel's choice; NULL: that */
 	unsigned char gateway_mac[6];
 };
 int link_add_addrs(struct link_sock *s, const struct link_addrs *a, int *added, struct err *e);

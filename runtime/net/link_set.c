@@ -33,15 +33,33 @@ static int set_mac(struct rtnl_link *l, const unsigned char mac[6])
 	return 0;
 }
 
-/* One setting of a bridge or of a port, which libnl-route has no words for. */
-static void put_setting(struct nl_msg *m, int kind, int data, int setting, uint8_t value)
+/* Settings of a bridge or of a port, which libnl-route has no words for. Kernels pass over those that they do not know. */
+struct setting {
+	int type;
+	uint8_t value;
+};
+
+static void put_settings(struct nl_msg *m, int kind, int data, const struct setting *s, size_t n)
 {
 	struct nlattr *info = nla_nest_start(m, IFLA_LINKINFO), *all;
 	nla_put_string(m, kind, "bridge");
 	all = nla_nest_start(m, data);
-	nla_put_u8(m, setting, value);
+	for (size_t i = 0; i < n; i++)
+		nla_put_u8(m, s[i].type, s[i].value);
 	nla_nest_end(m, all);
 	nla_nest_end(m, info);
+}
+
+static const struct setting of_bridge[] = { { IFLA_BR_MCAST_SNOOPING, 0 } };
+static const struct setting of_port[] = {
+	{ IFLA_BRPORT_MODE, 1 }, { IFLA_BRPORT_LEARNING, 0 }, { IFLA_BRPORT_UNICAST_FLOOD, 0 }, { IFLA_BRPORT_LOCKED, 1 },
+};
+
+/* Without a link-local address of the kernel's choice. */
+static void set_quiet(struct rtnl_link *l)
+{
+	if (!access("/proc/sys/net/ipv6", F_OK))
+		rtnl_link_inet6_set_addr_gen_mode(l, rtnl_link_inet6_str2addrgenmode("none"));
 }
 
 /* What can only be given to a link that is there.
@@ -49,18 +67,19 @@ static void put_setting(struct nl_msg *m, int kind, int data, int setting, uint8
  * Bridge: multicast goes to all ports. To know better it would have to ask, at each new port, and a pod that has not answered
  * yet could not be found over IPv6.
  * Port: packets that a pod sends to its own published port come back by the port they came from where the host filters what it
- * bridges (br_netfilter): without hairpin the bridge drops them. It has no use for addresses of its own. */
+ * bridges (br_netfilter): without hairpin the bridge drops them. Locked: it takes frames only from the MAC that the bridge was told
+ * (plan_mac), so it need not learn any, nor be sent what is for a MAC that nobody has. It has no use for addresses of its own. */
 static void plan_role(struct link_sock *s, const char *name, const char *alias, enum link_role role)
 {
 	_link_ struct rtnl_link *l = link_object(NULL, name, alias);
 	struct nl_msg *m = NULL;
 	if (l && role != LINK_BRIDGE)
-		rtnl_link_inet6_set_addr_gen_mode(l, rtnl_link_inet6_str2addrgenmode("none"));
+		set_quiet(l);
 	int built = l ? rtnl_link_build_add_request(l, 0, &m) : -1;
 	if (role == LINK_BRIDGE && built >= 0)
-		put_setting(m, IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_BR_MCAST_SNOOPING, 0);
+		put_settings(m, IFLA_INFO_KIND, IFLA_INFO_DATA, of_bridge, ARRAY_LEN(of_bridge));
 	if (role == LINK_PORT && built >= 0)
-		put_setting(m, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE, 1);
+		put_settings(m, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, of_port, ARRAY_LEN(of_port));
 	link_plan(s, "alias", 0, built, m);
 }
 
@@ -104,17 +123,37 @@ static int without_kind(int r, const char *kind, struct err *e)
 	return r == -EOPNOTSUPP ? err_set(e, EOPNOTSUPP, "this kernel has no links of kind %s, and no module for them", kind) : r;
 }
 
+/* Of the only MAC behind a port. */
+static void plan_mac(struct link_sock *s, int port, const unsigned char mac[6])
+{
+	struct ndmsg head = { .ndm_family = AF_BRIDGE, .ndm_ifindex = port, .ndm_flags = NTF_MASTER, .ndm_state = NUD_NOARP };
+	struct nl_msg *m = link_message(RTM_NEWNEIGH, &head, sizeof head);
+	if (m)
+		nlmsg_hdr(m)->nlmsg_flags |= NLM_F_CREATE | NLM_F_REPLACE;
+	link_plan(s, "MAC", 0, m ? nla_put(m, NDA_LLADDR, 6, mac) : -1, m);
+}
+
+static int commit_port(struct link_sock *s, const struct veth *v, struct err *e)
+{
+	int r = link_commit(s, NULL, e), port = r ? 0 : link_index(s, v->name);
+	if (r || port < 0)
+		return r ? r : err_sys(e, -port, "link %s", v->name);
+	plan_mac(s, port, v->mac);
+	return link_commit(s, NULL, e);
+}
+
 int link_add_veth(struct link_sock *s, const struct veth *v, struct err *e)
 {
 	_link_ struct rtnl_link *l = rtnl_link_veth_alloc();
 	struct rtnl_link *peer = l ? rtnl_link_veth_get_peer(l) : NULL;
-	if (!peer || set_mac(peer, v->mac)) {
+	if (!peer || set_mac(peer, v->mac) || set_mac(l, v->host_mac)) {
 		if (peer)
 			rtnl_link_veth_release(peer);
 		return err_set(e, ENOMEM, "no memory");
 	}
 	rtnl_link_set_name(l, v->name);
 	rtnl_link_set_master(l, v->master);
+	rtnl_link_set_group(l, v->group);
 	rtnl_link_set_num_tx_queues(l, 1);
 	rtnl_link_set_num_rx_queues(l, 1);
 	rtnl_link_set_name(peer, "eth0");
@@ -126,7 +165,7 @@ int link_add_veth(struct link_sock *s, const struct veth *v, struct err *e)
 	plan_role(s, v->name, v->alias, LINK_PORT);
 	plan_up(s, v->name, 0);
 	plan_neighbours(s, v->master, v->addr, v->mac, true);
-	return without_kind(link_commit(s, NULL, e), "veth", e);
+	return without_kind(commit_port(s, v, e), "veth", e);
 }
 
 int link_add(struct link_sock *s, const char *kind, const char *name, const char *alias, const unsigned char *mac, struct err *e)
@@ -146,14 +185,31 @@ int link_set_up(struct link_sock *s, int index, struct err *e)
 	return link_commit(s, NULL, e);
 }
 
-int link_set_master(struct link_sock *s, const char *name, const char *alias, int master, struct err *e)
+int link_rename(struct link_sock *s, int index, const char *name, struct err *e)
 {
-	_link_ struct rtnl_link *l = link_object(NULL, name, NULL);
-	if (l)
-		rtnl_link_set_master(l, master);
-	plan_link(s, "master", l, 0);
-	plan_role(s, name, alias, LINK_PORT);
+	_link_ struct rtnl_link *down = link_object(NULL, NULL, NULL), *renamed = link_object(NULL, name, NULL);
+	if (down) {
+		rtnl_link_set_ifindex(down, index);
+		rtnl_link_unset_flags(down, IFF_UP);
+	}
+	if (renamed)
+		rtnl_link_set_ifindex(renamed, index);
+	plan_link(s, "down", down, 0);
+	plan_link(s, "name", renamed, 0);
+	plan_up(s, NULL, index);
 	return link_commit(s, NULL, e);
+}
+
+int link_set_master(struct link_sock *s, const struct veth *v, struct err *e)
+{
+	_link_ struct rtnl_link *l = link_object(NULL, v->name, NULL);
+	if (l) {
+		rtnl_link_set_master(l, v->master);
+		rtnl_link_set_group(l, v->group);
+	}
+	plan_link(s, "master", l, 0);
+	plan_role(s, v->name, v->alias, LINK_PORT);
+	return commit_port(s, v, e);
 }
 
 int link_delete(struct link_sock *s, const char *name, struct err *e)
@@ -217,9 +273,24 @@ int link_neighbours(struct link_sock *s, int index, const struct net_addr addr[2
 	return link_commit(s, NULL, e);
 }
 
+static void plan_quiet(struct link_sock *s, int index)
+{
+	_link_ struct rtnl_link *l = link_object(NULL, NULL, NULL);
+	if (l) {
+		rtnl_link_set_ifindex(l, index);
+		set_quiet(l);
+	}
+	plan_link(s, "address mode", l, 0);
+}
+
 int link_add_addrs(struct link_sock *s, const struct link_addrs *a, int *added, struct err *e)
 {
+	int always = 1 + (a->local != NULL); /* a link that is up can be set up, and so on */
+	if (a->local)
+		plan_quiet(s, a->index);
 	plan_up(s, NULL, a->index);
+	if (a->local && addr_is(a->local))
+		plan_addr(s, a->index, a->local);
 	for (int i = 0; i < 2; i++)
 		if (addr_is(&a->addr[i]))
 			plan_addr(s, a->index, &a->addr[i]);
@@ -230,6 +301,6 @@ int link_add_addrs(struct link_sock *s, const struct link_addrs *a, int *added, 
 		plan_neighbours(s, a->index, a->gateway, a->gateway_mac, true);
 	int r = link_commit(s, added, e);
 	if (!r && added)
-		--*added; /* a link that is up can be set up */
+		*added -= always;
 	return r;
 }

@@ -62,6 +62,7 @@ void leave_at_once(struct net *n)
 void server_gone(struct net *n)
 {
 	server_close(n);
+	look_alone(n);
 	leave_later(n);
 }
 

@@ -59,6 +59,11 @@ bool nft_missing(const struct nft *t)
 	return t->missing;
 }
 
+int nft_run(struct nft *t, const struct buf *commands, struct err *e)
+{
+	return nft_say(&t->talk, commands, e);
+}
+
 const char *nft_list(struct nft *t, const struct buf *command)
 {
 	return nft_hear(&t->talk, command);
@@ -256,8 +261,7 @@ static void find_strangers(struct nft *t)
 	t->strangers = (struct nft_port_list){ (void *)found.data, found.len / sizeof(struct nft_port) };
 }
 
-/* Of a table that is not there yet: then it is an expression, or a kind of chain, that the kernel does not know. */
-static bool is_lack(int r)
+bool nft_is_lack(int r)
 {
 	return r == -ENOENT || r == -EOPNOTSUPP || r == -EPROTONOSUPPORT || r == -EAFNOSUPPORT;
 }
@@ -278,7 +282,7 @@ int nft_ensure(struct nft *t, const struct nft_net *net, struct err *e)
 	if (!t->pods)
 		find_strangers(t);
 	int r = make_table(t, e);
-	t->missing = is_lack(r);
+	t->missing = nft_is_lack(r);
 	if (t->missing)
 		return 0;
 	if (r != -EEXIST && r != -EBUSY)
@@ -298,7 +302,7 @@ int nft_remove(struct nft *t, struct err *e)
 	_cleanup_buf_ struct buf b = { 0 };
 	buf_printf(&b, "add table inet %s\ndelete table inet %s\n", t->table, t->table);
 	int r = nft_say(&t->talk, &b, e);
-	if (is_lack(r))
+	if (nft_is_lack(r))
 		r = 0;
 	if (!r) {
 		nft_lost(t);

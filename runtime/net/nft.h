@@ -48,6 +48,10 @@ int nft_set_ports(struct nft *t, const char *uid, const struct nft_port *p, size
 int nft_forget_strangers(struct nft *t, struct err *e);
 
 bool nft_missing(const struct nft *t); /* as the last nft_ensure found; looked at again after nft_lost and nft_remove */
+/* Of commands that make a table anew: what they want is a part that the kernel does not have. */
+bool nft_is_lack(int r);
+/* Commands of others: all or none. */
+int nft_run(struct nft *t, const struct buf *commands, struct err *e);
 /* What nft prints for a command; valid until the next one. */
 const char *nft_list(struct nft *t, const struct buf *command);
 

@@ -26,6 +26,7 @@ struct ports;
 struct attachment {
 	struct attachment *next;
 	char uid[UID_LEN + 1], pod[NAME_MAX_LEN + 1], veth[IFNAMSIZ];
+	uint64_t host;           /* its number within the subnets */
 	struct net_addr addr[2]; /* IPv4, IPv6; AF_UNSPEC: none */
 	uint64_t rate_in, rate_out;
 	bool left; /* N_LEAVE: its name and ports are others' */
@@ -122,6 +123,8 @@ void net_alias(const struct net *n, const struct attachment *a, char out[256]); 
 /* The uid in an alias that net_alias made for this bridge; false: it is not ours. */
 bool net_alias_uid(const struct net *n, const char *alias, char uid[UID_LEN + 1]);
 void net_mac(const struct net_addr addr[2], unsigned char out[6]);            /* 0a:58 and four bytes of the address, IPv4's first */
+void net_link_local(const unsigned char mac[6], struct net_addr *out);        /* fe80::… as it follows from the MAC */
+unsigned net_group(const struct net *n);                                      /* of the host's ends of the veth pairs (ip-link(8)) */
 
 /* --- sync.c --- */
 /* Everything that carries our names and belongs neither to an attachment nor to a uid that is listed goes; what does not is tried
@@ -129,6 +132,7 @@ void net_mac(const struct net_addr addr[2], unsigned char out[6]);            /*
 void sync_strangers(struct net *n, bool (*listed)(void *arg, const char *uid), void *arg);
 /* A link of a pod that is not attached any more: looked at a while later; what is then still there is removed, or a leak. */
 void remove_later(struct net *n, const char *uid, const char *link);
+void look_alone(struct net *n); /* from now on, while no server is connected, for pods that have gone */
 void remove_now(struct net *n); /* all of these, and nobody is waiting: what is not gone is in n->leaving still */
 
 /* --- watch.c --- */

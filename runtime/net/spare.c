@@ -1,6 +1,7 @@
 /* Network namespaces: see spare.h. */
 #include "runtime/net/spare.h"
 
+#include "runtime/net/guard.h"
 #include "runtime/net/private.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <sched.h>
 
 #define SPARES 2
+#define REFILL_MS 20 /* whoever was answered has things to do, and few processors */
 
 static struct netns spare[SPARES];
 static int nspares, home = -1;
@@ -26,18 +28,18 @@ void netns_close(struct netns *ns)
 	close_fd(&ns->fd);
 }
 
-/* Inside; eth0 takes these over when it is made. A pod believes no router that another pod plays. Its addresses are its own: all
- * follow from one that is. */
+/* Inside. */
 static int prepare(struct link_sock **links, struct err *e)
 {
 	int r = link_sock_open(links, e);
-	if (!r)
-		r = link_set_up(*links, 1, e);
-	if (!r) {
-		write_file("/proc/sys/net/ipv6/conf/default/accept_ra", "0", 1);
-		write_file("/proc/sys/net/ipv6/conf/default/accept_dad", "0", 1);
-	}
-	return r;
+	return r ? r : link_set_up(*links, 1, e);
+}
+
+/* That another pod plays; eth0 takes it over when it is made. Where the guard stands there is none, and nobody pays for this: a path
+ * into /proc/sys/net is compared with those of all namespaces for which it was looked up before. */
+static void believe_no_router(void)
+{
+	write_file("/proc/sys/net/ipv6/conf/default/accept_ra", "0", 1);
 }
 
 static int make(struct netns *out, struct err *e)
@@ -47,6 +49,8 @@ static int make(struct netns *out, struct err *e)
 		return err_sys(e, errno, "network namespace");
 	ns.fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	int r = ns.fd < 0 ? err_sys(e, errno, "/proc/self/ns/net") : prepare(&ns.links, e);
+	if (!r && !guard_stands())
+		believe_no_router();
 	go_home();
 	if (r)
 		netns_close(&ns);
@@ -96,8 +100,8 @@ int spare_take(struct net *n UNUSED, struct netns *out, struct err *e)
 
 void spare_refill_later(struct net *n)
 {
-	if (!refill.at_ns && nspares < SPARES)
-		timer_arm(&n->loop, &refill, 0);
+	if (nspares < SPARES)
+		timer_arm(&n->loop, &refill, REFILL_MS);
 }
 
 void spare_drop_all(struct net *n)

@@ -17,7 +17,7 @@ struct netns {
 
 int spare_open(struct net *n, struct err *e); /* remembers where home is */
 int spare_take(struct net *n, struct netns *out, struct err *e); /* makes one if there is none left */
-void spare_refill_later(struct net *n);       /* once the requests at hand are answered */
+void spare_refill_later(struct net *n);       /* a while after the last request */
 void spare_drop_all(struct net *n);
 /* rtnetlink of somebody's namespace, with its lo up; fd stays the caller's. -EINVAL: it is no network namespace. */
 int netns_enter(int fd, struct netns *out, struct err *e);

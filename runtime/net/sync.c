@@ -14,6 +14,7 @@
 
 #define CHECK_MS 500
 #define RETRY_MS 5000
+#define ALONE_MS 1000
 
 struct leaving {
 	struct leaving *next;
@@ -37,11 +38,11 @@ static bool settle(struct net *n, struct leaving *k)
 	struct err why = { 0 };
 	if (attachment_find(n, k->uid) || !link_delete(n->links, k->link, &why)) {
 		if (k->told)
-			server_event(n, N_FREED, k->uid, "link %s", k->link);
+			server_event(n, N_FREED, *k->uid ? k->uid : NULL, "link %s", k->link);
 		return true;
 	}
 	if (!k->told)
-		server_event(n, N_LEAK, k->uid, "link %s: %s", k->link, why.text);
+		server_event(n, N_LEAK, *k->uid ? k->uid : NULL, "link %s: %s", k->link, why.text);
 	k->told = true;
 	return false;
 }
@@ -93,6 +94,36 @@ void remove_later(struct net *n, const char *uid, const char *link)
 		timer_arm(&n->loop, &check, CHECK_MS);
 }
 
+/* --- without a server --- */
+
+static struct timer alone;
+
+/* Nobody says any more that a pod has gone: the kernel does, its pair goes with it. */
+static void on_alone(struct timer *t)
+{
+	struct net *n = &net_self;
+	if (n->server.watch.fd >= 0)
+		return;
+	for (struct attachment *a = n->pods, *next; a; a = next) {
+		next = a->next;
+		if (link_index(n->links, a->veth) == -ENODEV)
+			detach(n, a->uid);
+	}
+	if (n->pods)
+		timer_arm(&n->loop, t, ALONE_MS);
+	else
+		leave_later(n);
+}
+
+void look_alone(struct net *n)
+{
+	alone.fn = on_alone;
+	if (n->pods)
+		timer_arm(&n->loop, &alone, 0);
+}
+
+/* --- whatever carries our names --- */
+
 struct sync {
 	struct net *net;
 	bool (*listed)(void *arg, const char *uid);
@@ -103,6 +134,8 @@ static int remove_stranger(void *arg, const struct link_info *l)
 {
 	const struct sync *s = arg;
 	char uid[UID_LEN + 1];
+	if (bridge_is_former(s->net, l))
+		remove_later(s->net, "", l->name);
 	if (net_alias_uid(s->net, l->alias, uid) && !attachment_find(s->net, uid) && !s->listed(s->arg, uid))
 		remove_later(s->net, uid, l->name);
 	return 0;

@@ -4,6 +4,7 @@
  * dnsmasq) is wanted some ms later, and libnftables takes these to begin.
  */
 #include "runtime/net/bridge.h"
+#include "runtime/net/guard.h"
 #include "runtime/net/names.h"
 #include "runtime/net/nft.h"
 
@@ -25,6 +26,9 @@ int table_ensure(struct net *n, struct err *e)
 	names_choose_port(n);
 	struct nft_net net = { .bridge = n->bridge, .subnet = n->subnet, .gateway = n->gateway, .dns_port = n->dns_port };
 	int r = nft_ensure(n->nft, &net, e);
+	guard_lost();
+	if (!r)
+		r = guard_ensure(n, e);
 	watch_pass(n);
 	if (r)
 		return r;
@@ -39,7 +43,7 @@ static void on_later(struct timer *t UNUSED)
 	struct net *n = &net_self;
 	struct err e = { 0 };
 	if (n->bridge_whole && table_ensure(n, &e))
-		server_event(n, N_EVENT, NULL, "pods reach nothing beyond this host: %s", e.text);
+		server_event(n, N_EVENT, NULL, "the pods' nftables table: %s", e.text);
 }
 
 void table_later(struct net *n)

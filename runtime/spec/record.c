@@ -169,9 +169,9 @@ static int read_uid(struct loader *l, struct err *e)
 	return 0;
 }
 
-/* ADDRESS/PREFIX. */
-static bool is_ip(struct span s)
+bool is_ip(const char *text, size_t len)
 {
+	struct span s = { text, len };
 	uint8_t addr[16];
 	uint64_t prefix;
 	const char *slash = memchr(s.p, '/', s.n);
@@ -185,7 +185,7 @@ static int read_ip(struct loader *l, struct err *e)
 	struct span rest = { buf_str(&l->value), l->value.len }, word;
 	strs_free(&l->pod->ip);
 	while ((word = span_word(&rest)).n) {
-		if (!is_ip(word))
+		if (!is_ip(word.p, word.n))
 			return err_set(e, EINVAL, "ip: %s is not ADDRESS/PREFIX", clip(word).s);
 		if (strs_add(&l->pod->ip, word.p, word.n))
 			return err_set(e, ENOMEM, "no memory");

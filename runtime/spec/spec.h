@@ -191,6 +191,8 @@ void resolv_text(const struct pod_spec *p, struct buf *out);
 int record_write(const struct pod_spec *p, struct buf *out, struct err *e); /* -E2BIG, -ENOMEM */
 int record_read(const char *text, size_t len, struct pod_spec **out, struct err *e); /* -EINVAL … */
 
+bool is_ip(const char *text, size_t len); /* ADDRESS/PREFIX, as the record's `ip` takes it */
+
 /* Lists of strings. */
 void strs_free(struct strs *s);
 int strs_add(struct strs *s, const char *text, size_t len); /* copies; 0 or -ENOMEM */

@@ -84,19 +84,23 @@ peer() {
 OUT4=192.0.2.2 OUT6=2001:db8::2 # outside's; ours end with 1
 with_outside() {
 	namespace "$T/ns/outside"
-	host ip link add up0 type veth peer name up1 netns "$T/ns/outside"
-	host ip addr add 192.0.2.1/24 dev up0
-	host ip addr add 2001:db8::1/64 dev up0 nodad
-	host ip link set up0 up
-	outside ip addr add $OUT4/24 dev up1
-	outside ip addr add $OUT6/64 dev up1 nodad
-	outside ip link set up1 up
+	# Of another number than its peer: the kernel looks at a link of the same number once a second only.
+	host ip link add up0 index 10 type veth peer name up1 netns "$T/ns/outside"
+	uplink host up0 192.0.2.1/24 2001:db8::1/64
+	uplink outside up1 $OUT4/24 $OUT6/64
 	host ip route add default via $OUT4
 	host ip -6 route add default via $OUT6
 	within 5 links_are_up
 	host_now >"$T/host.before"
 }
-links_are_up() { host ip -6 addr show dev up0 scope link | grep -q 'fe80:.*' && ! host ip -6 addr show dev up0 | grep -q tentative; }
+# Two ends of one cable have no double of theirs to look for, which takes a second.
+uplink() { # WHO LINK ADDRESS4 ADDRESS6
+	"$1" sh -c "[ ! -d /proc/sys/net/ipv6 ] || echo 0 >/proc/sys/net/ipv6/conf/$2/accept_dad"
+	"$1" ip addr add "$3" dev "$2"
+	"$1" ip addr add "$4" dev "$2"
+	"$1" ip link set "$2" up
+}
+links_are_up() { host ping -qc 1 -W 0.1 $OUT4 && host ping -qc 1 -W 0.1 $OUT6; }
 
 # Everything of its network that podfs could leave.
 host_now() {
@@ -141,7 +145,7 @@ wait_for() {
 }
 # gone PID: waits until it has ended (a zombie of nobody has).
 gone() { within 10 ended_or_zombie "$1"; }
-ended_or_zombie() { ! grep -qs '^State:[[:space:]]*[^Z]' "/proc/$1/status"; }
+ended_or_zombie() { ! grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$1/status"; }
 
 # within SECONDS COMMAND…: until it succeeds. What it says is heard when the time is over.
 within() {

@@ -216,6 +216,21 @@ static void a_new_server_finds_the_pods(void **state)
 	assert_int_equal(rig_count(in, K_UID), 2);
 }
 
+static void a_start_right_after_finds_the_network_there(void **state)
+{
+	struct pod *p = living("web", NET_CNI);
+	struct container *c = rig_container(p);
+	strs_free(&p->spec->ip); /* a network without addresses */
+	net_resume(p);
+	net_begin_soon(&rig.en);
+	struct wire_in netns = *rig_pod_asked(p, W_NETNS);
+	assert_int_equal(container_go(c, true, rig_done, NULL, &rig.err), 0);
+	rig_pod_answer(p, rig_pod_asked(p, W_START), 0);
+	rig_pod_answer(p, &netns, .netns = true);
+	assert_int_equal(rig_net(N_CNI_ADD)->nfds, 1); /* where it is */
+	rig_net(N_SYNC);
+}
+
 static void other_addresses_than_before_are_noted(void **state)
 {
 	struct pod *p = living("web", NET_BRIDGE);
@@ -335,6 +350,7 @@ int main(void)
 		RIG_TEST(an_address_that_is_somebodys_is_passed_over),
 		RIG_TEST(podfs_net_is_told_again),
 		RIG_TEST(a_new_server_finds_the_pods),
+		RIG_TEST(a_start_right_after_finds_the_network_there),
 		RIG_TEST(other_addresses_than_before_are_noted),
 		RIG_TEST(a_lost_pod_is_made_anew_with_its_number),
 		RIG_TEST(a_lost_pod_without_network_stays_lost),

@@ -168,6 +168,16 @@ static void others_do_not_wait_for_plugins(void **state)
 	assert_int_equal(rig.result, 0);
 }
 
+static void what_is_no_address_is_refused(void **state)
+{
+	struct pod *p = rig_made("web", NULL);
+	assert_int_equal(rig_set(p, "network", "cni:x", false), 0);
+	rig_net_answer(rig_net(N_CNI_ADD), .addr = "999.1.1.1/24", .netns = true);
+	assert_int_equal(rig.result, -EPROTO);
+	assert_int_equal(rig_net(N_CNI_DEL)->nfds, 1);
+	assert_string_equal(p->spec->ip.v[0], A4);
+}
+
 static void a_start_without_network_fails_in_words(void **state)
 {
 	struct pod *p = on_cni("web");
@@ -230,6 +240,7 @@ int main(void)
 		RIG_TEST(rates_are_podfs_nets_first),
 		RIG_TEST(ports_and_networks_come_one_behind_another),
 		RIG_TEST(others_do_not_wait_for_plugins),
+		RIG_TEST(what_is_no_address_is_refused),
 		RIG_TEST(a_start_without_network_fails_in_words),
 		RIG_TEST(a_start_that_nobody_waits_for_comes_later),
 		RIG_TEST(cni_ports_are_for_good),

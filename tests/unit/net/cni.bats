@@ -97,7 +97,7 @@ traces() {
 	within 10 test -s "$T/hangs"
 	kill -9 "$(net_pid)"
 	within 10 not net_runs
-	within 10 eval '! grep -qs "^State:[[:space:]]*[^XZ]" "/proc/$(cat "$T/hangs")/status"'
+	within 10 eval '! grep -qs "^State:[[:space:]]*[^XZ[:space:]]" "/proc/$(cat "$T/hangs")/status"'
 	[ "$(ls "$T/state/cni" | wc -l)" -eq 2 ]
 	start_net
 	ask "$(del_line 1 p1)" "sync"

@@ -1,9 +1,9 @@
-# podfs-net on kernels that lack something: in a guest (tests/vm/run -U) that may load no modules but those named.
+# podfs-net on kernels that lack something, or let root do more than this one may: in a guest (tests/vm/run -U) that may load no modules but those named.
 # PODFS_NET, NETCTL, PEER: the programs, of a plain build. As root.
 
 load lib.bash
 
-# Each test runs itself again in the guest.
+# Each test runs itself again in the guest. in_guest [PARAMETER]: of the module ipv6
 in_guest() {
 	local top why
 	top=$(cd "$BATS_TEST_DIRNAME/../../.." && pwd -P)
@@ -11,7 +11,7 @@ in_guest() {
 	! nm "$PODFS_NET" 2>/dev/null | grep -q __asan_init || skip 'sanitized programs do not run there'
 	# shellcheck disable=SC2016 # the guest's shell expands
 	"$top/tests/vm/run" -U -t 120 -w "$(dirname "$PODFS_NET")" -w "$(dirname "$NETCTL")" -- env GUEST=1 "PODFS_NET=$PODFS_NET" \
-		"NETCTL=$NETCTL" "PEER=$PEER" sh -c 'modprobe ipv6; exec bats --tap -f "$@"' sh "$BATS_TEST_DESCRIPTION" "$BATS_TEST_FILENAME"
+		"NETCTL=$NETCTL" "PEER=$PEER" sh -c 'modprobe ipv6 "$0"; exec bats --tap -f "$@"' "${1:-disable=0}" "$BATS_TEST_DESCRIPTION" "$BATS_TEST_FILENAME"
 }
 
 # only MODULE…: that these may be loaded, and no other from now on
@@ -86,4 +86,28 @@ without_rules() {
 	[ -n "${GUEST:-}" ] || { in_guest; return; }
 	only bridge veth nf_tables
 	without_rules
+}
+
+@test "a kernel that does not speak IPv6" {
+	[ -n "${GUEST:-}" ] || { in_guest disable=1; return; }
+	[ ! -e /proc/sys/net/ipv6 ]
+	only bridge veth
+	start_net
+	hold
+	run say "$(attach_line 1 p1)"
+	[[ $output == *"ok 10.213.0.5/20 dns $GW4"* ]]
+	say "$(attach_line 2 p2)"
+	within 10 inside p1 ping -qc 1 -W 5 10.213.0.6
+	within 10 resolves p1 p2 10.213.0.6
+	info | grep -qx 'subnet6 none'
+}
+
+@test "the OOM killer chooses others first, and what podfs-net starts like any other process" {
+	[ -n "${GUEST:-}" ] || { in_guest; return; }
+	echo 77 >/proc/self/oom_score_adj
+	start_net
+	pods 1
+	[ "$(cat "/proc/$(net_pid)/oom_score_adj")" = -999 ]
+	within 5 pgrep -P "$(net_pid)" -x dnsmasq
+	within 5 grep -qx 77 "/proc/$(pgrep -P "$(net_pid)" -x dnsmasq)/oom_score_adj"
 }

@@ -22,7 +22,7 @@ setup() {
 	address host up0 192.0.2.1/24 2001:db8::1/64
 	address world up1 192.0.2.2/24 2001:db8::2/64
 	host ip route add default via 192.0.2.2
-	host ip -6 route add default via 2001:db8::2
+	[ ! -e /proc/sys/net/ipv6 ] || host ip -6 route add default via 2001:db8::2
 	echo 'nameserver 192.0.2.2' >"$T/etc/resolv.conf"
 	pids=()
 }
@@ -63,7 +63,7 @@ background() {
 # address NAME LINK IPV4 IPV6
 address() {
 	inside "$1" ip addr add "$3" dev "$2"
-	inside "$1" ip addr add "$4" dev "$2" nodad
+	[ ! -e /proc/sys/net/ipv6 ] || inside "$1" ip addr add "$4" dev "$2" nodad
 	inside "$1" ip link set "$2" up
 }
 

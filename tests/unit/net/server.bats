@@ -81,11 +81,58 @@ fd12:3456::7 web" ]
 	nothing_left
 }
 
-@test "the OOM killer chooses others first, and what podfs-net starts like any other process" {
-	(echo -999 >/proc/self/oom_score_adj) 2>/dev/null || skip 'oom_score_adj cannot be lowered here'
+@test "the end: pods that go after the server are noticed" {
+	start_net
+	attach 1 p1 port=8080:80
+	pods 2
+	drop_ns p1
+	within 5 not host ip link show "$(veth 1)"
+	within 5 eval '[ "$(ls "$T/run/names")" = p2 ]'
+	net_runs
+	inside p2 ping -qc 1 -W 5 $GW4
+	drop_ns p2
+	within 5 nothing_left
+}
+
+@test "the end: a pod that leaves while podfs-net is another leaves no bridge" {
 	start_net
 	pods 1
-	within 5 pgrep -P "$(net_pid)" -x dnsmasq
-	[ "$(cat "/proc/$(net_pid)/oom_score_adj")" = -999 ]
-	within 5 grep -qx "$(cat /proc/self/oom_score_adj)" "/proc/$(pgrep -P "$(net_pid)" -x dnsmasq)/oom_score_adj"
+	kill -9 "$(net_pid)"
+	within 5 not net_runs
+	rm "$T/run/net.sock"
+	start_net
+	hold
+	say "leave $(uid 1)"
+	say "sync $(uid 1)"
+	drop_ns p1
+	within 5 not host ip link show "$(veth 1)"
+	say "detach $(uid 1)"
+	within 8 not host ip link show $BR
+	[ -z "$(host nft list tables)" ]
+}
+
+@test "another name for the bridge: it is renamed, with its pods" {
+	start_net podsold
+	attach 1 p1 port=8080:7000
+	pods 2
+	serve p1 7000
+	kill -9 "$(net_pid)"
+	within 5 not net_runs
+	rm "$T/run/net.sock"
+	start_net
+	hold
+	say "$(reattach_line 1 p1 port=8080:7000)" | grep -q '^ok'
+	say "$(reattach_line 2 p2)" | grep -q '^ok'
+	say "sync $(uid 1) $(uid 2)"
+	not host ip link show podsold
+	inside p1 ping -qc 1 -W 5 10.213.0.6
+	inside p1 ping -qc 1 -W 5 $GW6
+	within 5 eval '[ "$(seen world tcp 192.0.2.1 8080)" = 192.0.2.2 ]'
+	host ip link show "$(veth 1)" | grep -q "alias $BR: pod p1"
+	say "detach $(uid 1)"
+	say "detach $(uid 2)"
+	drop_ns p1
+	drop_ns p2
+	unhold
+	within 5 nothing_left
 }

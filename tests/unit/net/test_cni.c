@@ -270,7 +270,7 @@ static void what_a_plugin_is_given(void **state)
 	put_plugin("spy", "tr '\\0' '\\n' </proc/$$/environ | sort >env; ls /proc/$$/fd >fds; cat >in.$CNI_COMMAND\n"
 			  "grep -E 'Sig(Blk|Ign)' /proc/self/status >signals; stat -Lc %i $CNI_NETNS >inode\n"
 			  "[ $CNI_COMMAND != ADD ] || echo '{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"fd00::9/64\"},"
-			  "{\"address\":\"10.0.0.1/8\",\"interface\":0},{\"address\":\"10.0.0.9/8\",\"interface\":1},{\"address\":\"x\"}],"
+			  "{\"address\":\"10.0.0.1/8\",\"interface\":0},{\"address\":\"10.0.0.9/8\",\"interface\":1}],"
 			  "\"interfaces\":[{\"name\":\"br\"},{\"name\":\"eth0\",\"sandbox\":\"'$CNI_NETNS'\"}]}'");
 	put_file(conf, "50-net.conflist", 0644,
 		 "{\"name\":\"net\",\"cniVersion\":\"1.0.0\",\"plugins\":[{\"type\":\"good\"},{\"type\":\"spy\",\"extra\":[1],"
