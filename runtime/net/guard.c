@@ -117,9 +117,11 @@ int guard_cover(struct net *n, uint64_t host, struct err *e)
 
 /* --- the table --- */
 
-/* What is not for a pod to say. Routers and redirects; and who listens to what, which nobody asks and all would hear. */
+/* What is not for a pod to say. Routers and redirects; and what nobody answers and all would hear: who looks for a router, who
+ * listens to what. */
 static const char *const control6[] = {
-	"icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report, nd-router-advert, nd-redirect } drop",
+	"icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report, "
+	"nd-router-solicit, nd-router-advert, nd-redirect } drop",
 	"icmpv6 type nd-neighbor-advert ether saddr . @th,64,128 != @advertised6 drop",
 };
 

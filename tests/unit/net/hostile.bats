@@ -120,6 +120,13 @@ unmoved() {
 	for i in 1 2 3 4 5; do inside p1 ip -6 maddr show dev eth0 >/dev/null; done
 	inside p1 sh -c 'for i in 1 2 3 4; do timeout 0.2 socat -u "UDP6-RECV:5353,ipv6-join-group=[ff02::4]:eth0" /dev/null; done' || :
 	[ "$(received p3)" = "$before" ]
+	# nor that one looks for a router: one that was made while the guard stood does, as it comes up
+	attach 4 p4
+	[ "$(inside p4 cat /proc/sys/net/ipv6/conf/eth0/accept_ra)" = 1 ]
+	count p4
+	inside p4 sh -c 'ip link set eth0 down; ip link set eth0 up'
+	within 5 eval 'inside p4 grep -q "^Icmp6OutRouterSolicits[[:space:]]*[1-9]" /proc/net/snmp6'
+	unmoved p3 true
 }
 
 @test "hostile: rubbish does not end dnsmasq" {

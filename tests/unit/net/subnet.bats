@@ -161,8 +161,8 @@ one() {
 	for i in 1 2 3 4 5; do
 		one "a$i" pfb0
 		one "b$i" pfb388
-		echo "attach $(uid 1) p1 5" | "$NETCTL" "$T/a$i/run" >"$T/a$i/said" 3>&- &
-		echo "attach $(uid 2) p1 5" | "$NETCTL" "$T/b$i/run" >"$T/b$i/said" 3>&-
+		echo "attach $(uid 1) p1 5 keep=$T/ns/a$i" | "$NETCTL" "$T/a$i/run" >"$T/a$i/said" 3>&- &
+		echo "attach $(uid 2) p1 5 keep=$T/ns/b$i" | "$NETCTL" "$T/b$i/run" >"$T/b$i/said" 3>&-
 		within 10 grep -q '^ok' "$T/a$i/said"
 		grep -q '^ok' "$T/b$i/said"
 		a=$(sed -n 's/subnet4 = //p' "$T/a$i/state/net.ini")
