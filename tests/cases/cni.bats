@@ -180,11 +180,12 @@ one_lease() { [ "$(find "$T/leases" -name '10.97.0.*' | wc -l)" -eq 1 ]; }
 }
 
 @test "what a plugin says wrong is refused in words" {
-	plugin rubbish 'echo rubbish'
-	plugin liar 'printf "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"999.1.1.1/24\"}]}"'
-	plugin sorry 'echo "{\"cniVersion\":\"1.0.0\",\"code\":100,\"msg\":\"no room at the inn\",\"details\":\"all taken\"}"; exit 1'
-	plugin silent 'exit 3'
-	plugin endless 'exec yes'
+	local add='[ "$CNI_COMMAND" = ADD ] || exit 0'
+	plugin rubbish "$add"'; echo rubbish'
+	plugin liar "$add"'; echo "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"999.1.1.1/24\"}]}"'
+	plugin sorry "$add"'; echo "{\"cniVersion\":\"1.0.0\",\"code\":100,\"msg\":\"no room at the inn\",\"details\":\"all taken\"}"; exit 1'
+	plugin silent "$add"'; exit 3'
+	plugin endless "$add"'; exec yes'
 	local p
 	for p in rubbish liar sorry silent endless; do network of-$p $p; done
 	network of-nobody nobody-has-this
