@@ -268,6 +268,7 @@ void container_on_state(struct pod *p, struct wire_in *in)
 	if (!c)
 		return;
 	struct container_status was = c->told, *s = &c->told;
+	c->known = true;
 	uint64_t state = wire_get_u64(in, K_STATE, C_WAITING);
 	s->state = state <= C_TERMINATED ? (enum container_state)state : C_WAITING;
 	copy_text(s->reason, sizeof s->reason, wire_get_str(in, K_REASON));

@@ -60,10 +60,10 @@ struct container {
 	struct container_status status; /* that, and what the engine knows beside: pulls, starts that never got that far */
 	char *refusal;           /* why the start that was asked for last never reached podfs-pod; NULL */
 	int last_error;          /* errno of the last start or pull that failed; 0 after one that did not, or a new one was asked for */
+	bool known;              /* podfs-pod has told of it */
 	bool starting;           /* a start was asked for and has not answered */
 	bool held;               /* it starts once its pod has a network */
 	bool leaving;            /* rmdir'ed: no longer in the tree */
-	bool again;              /* its sandbox was lost: it is started again in the next */
 	unsigned starts;         /* that were asked for */
 	bool refetched;          /* since a start was asked for: because the image turned out not to be there */
 	char *image_id;          /* digest of the image it runs or ran from; NULL */

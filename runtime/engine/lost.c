@@ -35,10 +35,12 @@ static void take_spec(struct pod *p, struct pod_spec *spec)
 	for (size_t i = p->ncontainers; i--;) {
 		struct container *c = p->containers[i];
 		struct container_spec *cs = spec_of(spec, c->entity.serial);
-		if (cs)
-			c->spec = cs;
-		else
+		if (!cs) {
 			container_free(c);
+			continue;
+		}
+		cs->start_pending |= c->spec->start_pending; /* may be newer than any record */
+		c->spec = cs;
 	}
 	for (size_t i = 0; i < spec->ncontainers; i++)
 		if (!has_container(p, spec->containers[i]->serial))
@@ -88,23 +90,47 @@ static bool read_last_run(struct container *c)
 	return true;
 }
 
+static void read_one(struct container *c)
+{
+	if (!read_last_run(c) && c->spec->image && !c->spec->start_pending)
+		c->told.state = C_RUNNING; /* as far as anybody knew */
+}
+
 void lost_read(struct pod *p)
 {
-	for (size_t i = 0; i < p->ncontainers; i++) {
-		struct container *c = p->containers[i];
-		if (!read_last_run(c) && c->spec->image && !c->spec->start_pending)
-			c->told.state = C_RUNNING; /* as far as anybody knew */
-	}
+	for (size_t i = 0; i < p->ncontainers; i++)
+		read_one(p->containers[i]);
+}
+
+static void lose(struct container *c, const char *reason, const char *message)
+{
+	bool begun = c->last_error == ENODEV; /* a start that podfs-pod took with it */
+	bool again = (is_up(&c->told) || begun) && c->pod->spec->restart != RESTART_NEVER;
+	pull_leave(c);
+	c->told.restarts += again;
+	container_lost(c, reason, message);
+	/* In the record of the new sandbox: should this server die meanwhile, the next one goes on. */
+	c->spec->start_pending |= again;
 }
 
 void lost_containers(struct pod *p, const char *reason, const char *message)
 {
+	for (size_t i = 0; i < p->ncontainers; i++)
+		lose(p->containers[i], reason, message);
+}
+
+/* The last server made the sandbox anew and died before it had told all of it. */
+void lost_add(struct pod *p)
+{
 	for (size_t i = 0; i < p->ncontainers; i++) {
 		struct container *c = p->containers[i];
-		c->again = is_up(&c->told) && p->spec->restart != RESTART_NEVER;
-		pull_leave(c);
-		c->told.restarts += c->again;
-		container_lost(c, reason, message);
+		struct err e = { 0 };
+		if (c->known)
+			continue;
+		read_one(c);
+		lose(c, "SandboxLost", "its podfs-pod ended unexpectedly, and its containers with it");
+		if (sandbox_add(c, &e))
+			engine_event(p->engine, p, c, "%s", e.text);
 	}
 }
 
@@ -124,16 +150,8 @@ void lost_put(const struct container *c, struct wire_out *o)
 
 void lost_start(struct pod *p)
 {
-	for (size_t i = 0; i < p->ncontainers; i++) {
-		struct container *c = p->containers[i];
-		struct err e = { 0 };
-		bool again = c->again;
-		c->again = false;
-		if (c->spec->start_pending)
-			container_resume(c);
-		else if (again && container_go(c, false, NULL, NULL, &e))
-			engine_event(p->engine, p, c, "could not be started: %s", e.text);
-	}
+	for (size_t i = 0; i < p->ncontainers; i++)
+		container_resume(p->containers[i]);
 }
 
 /* --- made anew --- */
@@ -189,7 +207,7 @@ void lost_revive(struct pod *p)
 {
 	bool wanted = false;
 	for (size_t i = 0; i < p->ncontainers; i++)
-		wanted |= p->containers[i]->again || p->containers[i]->spec->start_pending;
+		wanted |= p->containers[i]->spec->start_pending;
 	if (!wanted)
 		return;
 	p->link->revive.fn = on_revive;

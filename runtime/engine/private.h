@@ -182,6 +182,7 @@ void container_lost(struct container *c, const char *reason, const char *message
 /* A podfs-pod for p, and what its containers share. done comes when the sandbox stands, or with the reason why not. */
 int sandbox_make(struct pod *p, done_fn *done, void *arg, struct err *e);
 /* The same for one that is lost, and its containers as defined. While that is under way it is joined. */
+int sandbox_add(struct container *c, struct err *e); /* podfs-pod is given it, with what it did last and its limits */
 int sandbox_revive(struct pod *p, done_fn *done, void *arg, struct err *e);
 
 /* --- net.c --- */
@@ -363,6 +364,7 @@ void lost_record(struct pod *p); /* the spec anew, from disk */
 void lost_read(struct pod *p); /* what its containers did last, from disk: nobody else knows */
 /* Their end, and which of them come again. */
 void lost_containers(struct pod *p, const char *reason, const char *message);
+void lost_add(struct pod *p); /* gives podfs-pod the containers that it has not told of */
 void lost_put(const struct container *c, struct wire_out *o); /* the last run, into W_ADD */
 void lost_start(struct pod *p); /* in the new sandbox, what comes again */
 void lost_revive(struct pod *p); /* a new sandbox, now or later, if anything comes again */

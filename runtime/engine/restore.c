@@ -106,6 +106,8 @@ static void on_hello(void *arg, int result, struct wire_in *in UNUSED, const str
 	if (result >= 0 && read_again(p))
 		return;
 	pod_settled(p);
+	if (result >= 0 && !p->leaving)
+		lost_add(p);
 	if (result >= 0)
 		net_resume(p);
 	for (size_t i = 0; result >= 0 && !p->leaving && i < p->ncontainers; i++) {

@@ -124,15 +124,18 @@ static int send_add(struct container *c, struct err *e)
 	return r;
 }
 
+int sandbox_add(struct container *c, struct err *e)
+{
+	int r = send_add(c, e);
+	return r ? r : limits_apply(c->pod, c, e);
+}
+
 /* The groups are new, and so is podfs-pod: both are told what there is. */
 static int tell_all(struct pod *p, struct err *e)
 {
 	int r = limits_apply(p, NULL, e);
-	for (size_t i = 0; !r && i < p->ncontainers; i++) {
-		r = send_add(p->containers[i], e);
-		if (!r)
-			r = limits_apply(p, p->containers[i], e);
-	}
+	for (size_t i = 0; !r && i < p->ncontainers; i++)
+		r = sandbox_add(p->containers[i], e);
 	return r;
 }
 

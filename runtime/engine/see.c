@@ -266,11 +266,17 @@ static int failed_start(const struct container *c, struct err *e)
 	return err_set(e, c->last_error, "wait: container %s: %s", c->spec->name, *words ? words : "it could not be started");
 }
 
+/* Its sandbox was lost, and it is to run in the next one. */
+static bool comes_again(const struct container *c)
+{
+	return c->spec->start_pending && !c->pull && !c->refusal;
+}
+
 static int wait_up(const struct container *c, bool ready, struct err *e)
 {
 	const struct container_status *s = &c->status;
 	/* What still runs is the run before. */
-	if (c->starting || c->again || (c->pull && !c->last_error))
+	if (c->starting || comes_again(c) || (c->pull && !c->last_error))
 		return -EAGAIN;
 	if (c->pull || c->refusal)
 		return failed_start(c, e);
@@ -291,7 +297,7 @@ static int wait_end(const struct container *c, int *code, struct err *e)
 {
 	if (c->status.state == C_WAITING && c->refusal)
 		return failed_start(c, e);
-	if (c->status.state != C_TERMINATED || c->starting || c->again)
+	if (c->status.state != C_TERMINATED || c->starting || comes_again(c))
 		return -EAGAIN;
 	*code = c->status.exit_code;
 	return 0;

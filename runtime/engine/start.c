@@ -165,7 +165,7 @@ static void taken_failed(void *arg, int result, const struct err *e)
 	tell_failure(c, e);
 	if (!st.done && net_may_start(c->pod, NULL))
 		hold(c, e);
-	else
+	else if (e->code != ENODEV)
 		container_give_up(c, e->code, e->text);
 }
 
@@ -311,10 +311,12 @@ int container_go(struct container *c, bool until_up, done_fn *done, void *arg, s
 	return r;
 }
 
+/* With ENODEV the sandbox has gone meanwhile: the wish waits for the next one. */
 static void could_not(struct container *c, const struct err *e)
 {
 	tell_failure(c, e);
-	container_give_up(c, e->code, e->text);
+	if (e->code != ENODEV)
+		container_give_up(c, e->code, e->text);
 }
 
 void container_start(struct container *c)

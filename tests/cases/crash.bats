@@ -14,7 +14,6 @@ crash_points() {
 
 @test "mkdir, settings, image, start, stop, rmdir, import: done or undone" {
 	local n=${CRASH_POINTS:-${SANITIZED:+15}}
-	BATS_TEST_TIMEOUT=1800
 	case $n in
 	all) crash_points ;;
 	*) crash_points -n "${n:-70}" ;;
