@@ -97,7 +97,7 @@ stop_registries() {
 		kill -KILL "$(cat "$f")" 2>/dev/null
 		rm -f "$f"
 	done
-	umount "$FILE_HOST"
+	[ -z "${FILE_HOST:-}" ] || umount "$FILE_HOST"
 }
 
 # --- the node's configuration ---

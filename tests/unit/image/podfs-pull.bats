@@ -2,6 +2,8 @@
 # one that misbehaves as it is told. PODFS_IMAGE: the program. Needs root.
 
 load ../../cases/registry
+HOST=/proc/self/ns/net # the registries are on this one
+host() { "$@"; }
 IMAGES=${PODFS_TEST_CACHE:-/var/cache/podfs-tests}
 max=68719476736
 stall=30
