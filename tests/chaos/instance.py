@@ -186,9 +186,9 @@ class Instance:
         with open("/proc/self/mountinfo", encoding="utf-8") as f:
             return {line.split()[4] for line in f if self.top in line and BELOW not in line}
 
-    def groups(self, uid=""):
-        return [d for d in glob.glob(f"/sys/fs/cgroup/{self.group}/{uid}*") + glob.glob(f"/sys/fs/cgroup/*/{self.group}/{uid}*")
-                if os.path.isdir(d)]
+    def groups(self):
+        """Its folder of each hierarchy."""
+        return [d for d in [f"/sys/fs/cgroup/{self.group}"] + glob.glob(f"/sys/fs/cgroup/*/{self.group}") if os.path.isdir(d)]
 
     def left(self):
         """What is still there of it, after the umount; {} is right."""
