@@ -186,9 +186,9 @@ class Instance:
         with open("/proc/self/mountinfo", encoding="utf-8") as f:
             return {line.split()[4] for line in f if self.top in line and BELOW not in line}
 
-    def groups(self, uid=""):
-        return [d for d in glob.glob(f"/sys/fs/cgroup/{self.group}/{uid}*") + glob.glob(f"/sys/fs/cgroup/*/{self.group}/{uid}*")
-                if os.path.isdir(d)]
+    def groups(self):
+        """Its folder of each hierarchy."""
+        return [d for d in [f"/sys/fs/cgroup/{self.group}"] + glob.glob(f"/sys/fs/cgroup/*/{self.group}") if os.path.isdir(d)]
 
     def left(self):
         """What is still there of it, after the umount; {} is right."""
@@ -207,11 +207,13 @@ class Instance:
         return {what: names for what, names in found.items() if names}
 
     def sweep(self):
-        """After a failure: all of it, by force."""
-        for p in self.processes():
-            p.signal(signal.SIGCONT)
-            p.signal(signal.SIGKILL)
-            p.close()
+        """After a failure: all of it, by force; again, as who is killed may just have started another."""
+        while processes := self.processes():
+            for p in processes:
+                p.signal(signal.SIGCONT)
+                p.signal(signal.SIGKILL)
+                p.close()
+            time.sleep(0.02)
         while self.mounted():
             subprocess.run(["umount", "-l", self.mount_point], check=False)
         for group in sorted(g for top in self.groups() for g, _, _ in os.walk(top))[::-1]:
