@@ -1,6 +1,7 @@
 # Killed at any step that leaves a trace, an operation is done or undone: tests/chaos/crash_points.
 #
 # A sample of the points, another one each time; its seed is in what it says. CRASH_POINTS=all: every point, some minutes.
+# plain
 
 load lib
 

@@ -1,4 +1,5 @@
 # The host's own firewall: left as it is, byte for byte; what is in the way is named, what others break is repaired.
+# plain
 
 load lib
 load net

@@ -208,7 +208,7 @@ nothing_left() {
 	[ -z "$(ls -A "$T/state/pods" 2>/dev/null)" ] || { echo "left: records" "$(ls -AR "$T/state/pods")"; bad=1; }
 	[ -z "$(find "$T/state/images/tmp" -mindepth 1 2>/dev/null)" ] || { echo "left: imports"; bad=1; }
 	within 10 host_is_as_before || { echo "left on the host:"; host_now | diff "$T/host.before" -; host_pids | xargs -r ps -o pid,ppid,stat,args -p; bad=1; }
-	[ -z "$(find "$T/run" -type s 2>/dev/null)" ] || { echo "left: sockets" "$(ls -A "$T/run")"; bad=1; }
+	[ -z "$(run_files)" ] || { echo "left: files" "$(run_files)"; bad=1; }
 	return $bad
 }
 no_process_left() { [ -z "$(instance_pids)" ]; }
@@ -216,6 +216,8 @@ no_mount_left() { [ -z "$(our_mounts)" ]; }
 no_cgroup_left() { [ -z "$(our_cgroups)" ]; }
 # podfs-net ends by itself, and takes with it what is for all pods.
 host_is_as_before() { [ -z "$(host_pids)" ] && host_now | cmp -s "$T/host.before"; }
+# Sockets, dnsmasq's names, and what says of CNI's chains that they are still to be taken back; a lock may stay.
+run_files() { find "$T/run" "$T/state/cni" -mindepth 1 ! -name net.lock 2>/dev/null; }
 # Who is in its network; of a file's own, its registries are.
 host_pids() {
 	find /proc/[0-9]*/ns/net -lname "net:\[$(stat -Lc %i "$HOST")\]" 2>/dev/null | cut -d/ -f3 |

@@ -1,5 +1,6 @@
 # Many at once: 8 shells making and removing 50 pods, 300 readers that wait.
 # alone
+# plain
 
 load lib
 

@@ -1,7 +1,7 @@
 # Peers on the pods' network. Loaded after lib.bash.
 #
-# FROM is who asks: `host`, `outside`, or a pod. A pod's peers are programs of this machine in its network, but for what says
-# otherwise: container tests of addresses need no tools in images.
+# FROM is who asks: `host`, `outside`, or a pod. What asks from a pod is a program of this machine in the pod's network; where the
+# container itself is to ask, a case says in_container.
 
 ip4() { sed -n 1p "$P/$1/ip"; }
 ip6() { sed -n 2p "$P/$1/ip"; }
@@ -16,8 +16,7 @@ from() { # FROM COMMAND…
 }
 as_nobody() { setpriv --reuid nobody --regid nogroup --clear-groups "$@"; }
 not() { ! "$@" >/dev/null 2>&1; }
-# url ADDRESS[:PORT as a second word]
-url() { case $1 in *:*) echo "http://[$1]:${2:-80}/" ;; *) echo "http://$1:${2:-80}/" ;; esac; }
+url() { case $1 in *:*) echo "http://[$1]:$2/" ;; *) echo "http://$1:$2/" ;; esac; } # ADDRESS PORT
 
 # web POD [NETWORK]: a container of it says at port 80 whose it is, over IPv4 and IPv6.
 web() {
@@ -101,5 +100,5 @@ reaches() {
 		inside "$1" ping -qc 1 -W 5 "$a" >/dev/null || { echo "$1 does not reach $a"; return 1; }
 	done
 }
-# refused_line WORDS POD: the last line of its error
+# said PATTERN FILE: the last line of an error file
 said() { tail -n 1 "$2" | grep -qE -- "$1" || { echo "the last line of $2 is:"; tail -n 1 "$2"; return 1; }; }

@@ -1,5 +1,6 @@
 # Bandwidth limits and counters of a pod. It measures, so it runs by itself.
 # alone
+# plain
 
 load lib
 load net

@@ -1,4 +1,5 @@
 # Images from real registries and other transports: which reference finds what, with which of the node's settings.
+# plain
 
 load lib
 load registry

@@ -1,4 +1,5 @@
 # The image store: trees that are what others unpack, what a killed pull leaves, what is in use stays, what goes by itself.
+# plain
 
 load lib
 load registry
