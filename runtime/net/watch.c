@@ -28,6 +28,9 @@ static int listen_to(struct net *n, struct watch *w, int protocol, int group, vo
 	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) ||
 	    setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group))
 		return -errno;
+	/* A whole table made anew is told of in one go; what is lost counts as hurt. */
+	const int room = 8 << 20;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
 	*w = (struct watch){ .fd = fd, .fn = fn };
 	int r = loop_add(&n->loop, w, EPOLLIN);
 	if (r)
@@ -139,10 +142,38 @@ void watch_bridge(struct net *n)
 	setsockopt(links.fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
+/* A transaction's changes are told, and behind them who made it: by the name, as a number would be another PID namespace's. */
+static bool by_us(const struct nlmsghdr *h)
+{
+	static const char me[] = "podfs-net";
+	const char *at = (const char *)NLMSG_DATA(h) + NLMSG_ALIGN(sizeof(struct nfgenmsg)), *end = (const char *)h + h->nlmsg_len;
+	struct nlattr a;
+	for (; end - at >= (ptrdiff_t)sizeof a; at += NLMSG_ALIGN(a.nla_len)) {
+		memcpy(&a, at, sizeof a);
+		if (a.nla_len < sizeof a || end - at < a.nla_len)
+			return false;
+		if ((a.nla_type & NLA_TYPE_MASK) == NFTA_GEN_PROC_NAME)
+			return a.nla_len >= sizeof a + sizeof me && !memcmp(at + sizeof a, me, sizeof me);
+	}
+	return false;
+}
+
+static bool changed; /* the transaction that is being told of has hurt the table */
+
+static bool transaction_hurt(const struct net *n, const struct nlmsghdr *h)
+{
+	changed |= table_hurt(n, h);
+	if (h->nlmsg_type != ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN))
+		return false;
+	bool bad = changed && !by_us(h);
+	changed = false;
+	return bad;
+}
+
 static void on_rules(struct watch *w, uint32_t events UNUSED)
 {
 	struct net *n = &net_self;
-	if (!read_told(n, w, table_hurt) || !n->bridge_whole)
+	if (!read_told(n, w, transaction_hurt) || !n->bridge_whole)
 		return;
 	nft_lost(n->nft);
 	lost(n, "the nftables table");
@@ -152,8 +183,6 @@ void watch_pass(struct net *n)
 {
 	if (links.fd >= 0)
 		read_told(n, &links, bridge_hurt);
-	if (rules.fd >= 0)
-		read_told(n, &rules, table_hurt);
 }
 
 int watch_open(struct net *n, struct err *e)
