@@ -138,6 +138,6 @@ void remove_now(struct net *n); /* all of these, and nobody is waiting: what is 
 /* --- watch.c --- */
 int watch_open(struct net *n, struct err *e); /* of what others do to the bridge and the table: it is repaired */
 void watch_bridge(struct net *n);             /* n->bridge_index has changed */
-void watch_pass(struct net *n);               /* what has been told so far was our own doing */
+void watch_pass(struct net *n);               /* what has been told of the bridge so far was our own doing */
 
 #endif
