@@ -69,6 +69,10 @@ void format_time(uint64_t real_ns, char out[RFC3339_LEN + 1]);
 /* The same without the fraction: 2006-01-02T15:04:05Z. */
 void format_time_s(uint64_t real_ns, char out[21]);
 
+/* prctl(PR_SET_PDEATHSIG): `sig` when the parent ends. Who asks after it whether the parent is still there (getppid(2), a pidfd)
+ * gets an answer that holds: either there will be the signal, or the parent is seen to be gone. 0 or -errno. */
+int set_death_signal(int sig);
+
 /* Where programs are looked for when PATH is not set. */
 #define PATH_DEFAULT "/usr/sbin:/usr/bin:/sbin:/bin"
 /* Is there such a program in PATH? Its relative parts are passed over. */

@@ -12,7 +12,6 @@
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -91,7 +90,7 @@ static int set_descriptors(int out, int err)
 static _Noreturn void become(const struct args *a, int work, int out, int err, pid_t parent)
 {
 	const struct rlimit one_file = { JSON_FILE_MAX, JSON_FILE_MAX };
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent || setpgid(0, 0))
+	if (set_death_signal(SIGKILL) || getppid() != parent || setpgid(0, 0))
 		_exit(126);
 	if (fchdir(work) || (out >= 0 && setrlimit(RLIMIT_FSIZE, &one_file)) || set_descriptors(out, err)) {
 		dprintf(err, "cannot start skopeo: %s\n", strerror(errno));

@@ -16,7 +16,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #define VERDICT_FD 3
@@ -47,7 +46,7 @@ static void set_signals(void)
 static void follow_server(void)
 {
 	struct pollfd server = { .fd = VERDICT_FD };
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	set_death_signal(SIGTERM);
 	if (poll(&server, 1, 0) > 0 && (server.revents & POLLERR))
 		raise(SIGTERM);
 }

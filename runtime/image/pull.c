@@ -59,7 +59,7 @@ static int start_unpacker(struct pull *p, struct err *e)
 	pid_t parent = getpid();
 	p->unpacker = fork();
 	if (!p->unpacker) {
-		if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+		if (set_death_signal(SIGKILL) || getppid() != parent)
 			_exit(1);
 		close(pair[0]);
 		sigprocmask(SIG_SETMASK, &p->outside, NULL);

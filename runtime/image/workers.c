@@ -17,7 +17,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -148,7 +147,7 @@ static int launch(struct workers *ws, unsigned at, int fd, bool grows)
 	if (pid)
 		return pid < 0 ? -errno : 0;
 	/* It ends with its parent, and holds the lock of the work folder until then. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+	if (set_death_signal(SIGKILL) || getppid() != parent)
 		_exit(1);
 	work(ws, at, fd, grows);
 	_exit(0);

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -49,8 +48,7 @@ static bool set_streams(const struct start *s)
 static _Noreturn void child(const struct start *s)
 {
 	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != s->parent)
+	if (set_death_signal(SIGKILL) || getppid() != s->parent)
 		_exit(127);
 	default_signals();
 	oom_restore();

@@ -110,8 +110,10 @@ static int become(const struct dnsmasq_child *c)
 	if (setgroups(0, NULL) || setgid(c->user->pw_gid) || setuid(c->user->pw_uid))
 		return -errno;
 	int r = low ? keep_only(CAP_NET_BIND_SERVICE) : 0;
-	if (r || prctl(PR_SET_PDEATHSIG, SIGKILL))
-		return r ? r : -errno;
+	if (!r)
+		r = set_death_signal(SIGKILL);
+	if (r)
+		return r;
 	return getppid() == c->parent && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? 0 : -ESRCH;
 }
 

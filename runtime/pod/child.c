@@ -13,7 +13,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -37,7 +36,7 @@ static void on_pidfd(struct watch *w, uint32_t events)
 void child_follow_parent(const struct pod *p)
 {
 	struct pollfd parent = { .fd = p->self, .events = POLLIN };
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	set_death_signal(SIGKILL);
 	if (poll(&parent, 1, 0) != 0)
 		_exit(EXIT_START_FAILED);
 }
