@@ -4,7 +4,6 @@
 #include "runtime/base/util.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 #define QUEUE_MAX (4 * WIRE_MAX)
@@ -16,17 +15,11 @@ struct peer_request {
 	struct peer_request *next;
 };
 
-struct peer_message {
-	struct peer_message *next;
-	struct wire_out out; /* its descriptors are owned here */
-};
-
 static void on_socket(struct watch *w, uint32_t events);
 
 void peer_init(struct peer *p, struct loop *loop, void *mem)
 {
 	*p = (struct peer){ .watch = { .fd = -1, .fn = on_socket }, .loop = loop, .mem = mem };
-	p->queue_tail = &p->queue;
 	p->requests_tail = &p->requests;
 }
 
@@ -39,25 +32,11 @@ int peer_attach(struct peer *p, int sock)
 	return r;
 }
 
-static void drop_first(struct peer *p)
-{
-	struct peer_message *m = p->queue;
-	p->queued -= m->out.b.len;
-	p->queue = m->next;
-	if (!p->queue)
-		p->queue_tail = &p->queue;
-	for (int i = 0; i < m->out.nfds; i++)
-		close_fd(&m->out.fds[i]);
-	wire_free(&m->out);
-	free(m);
-}
-
 void peer_drop(struct peer *p, const struct err *e)
 {
 	loop_del(p->loop, &p->watch);
 	close_fd(&p->watch.fd);
-	while (p->queue)
-		drop_first(p);
+	wire_queue_clear(&p->queue);
 	struct peer_request *all = take_ptr(p->requests);
 	p->requests_tail = &p->requests;
 	while (all) {
@@ -69,31 +48,12 @@ void peer_drop(struct peer *p, const struct err *e)
 	}
 }
 
-static int enqueue(struct peer *p, struct wire_out *o)
-{
-	if (p->queued + o->b.len > QUEUE_MAX)
-		return -EAGAIN;
-	struct peer_message *m = calloc(1, sizeof *m);
-	if (!m)
-		return -ENOMEM;
-	m->out = *o;
-	for (int i = 0; i < m->out.nfds; i++)
-		m->out.fds[i] = fcntl(o->fds[i], F_DUPFD_CLOEXEC, 3);
-	o->b = (struct buf){ 0 };
-	*p->queue_tail = m;
-	p->queue_tail = &m->next;
-	p->queued += m->out.b.len;
-	return loop_mod(p->loop, &p->watch, EPOLLIN | EPOLLOUT);
-}
-
 static int send_or_queue(struct peer *p, struct wire_out *o)
 {
 	if (!peer_connected(p))
 		return -ENODEV;
-	if (p->queue)
-		return enqueue(p, o);
-	int r = wire_send(p->watch.fd, o);
-	return r == -EAGAIN ? enqueue(p, o) : r;
+	int r = wire_queue_send(&p->queue, p->watch.fd, o, QUEUE_MAX);
+	return !r && p->queue.first ? loop_mod(p->loop, &p->watch, EPOLLIN | EPOLLOUT) : r;
 }
 
 int peer_request(struct peer *p, struct wire_out *o, reply_fn *fn, void *arg)
@@ -149,16 +109,6 @@ static void on_reply(struct peer *p, struct wire_in *in)
 	free(q);
 }
 
-static void flush_queue(struct peer *p)
-{
-	while (p->queue) {
-		if (wire_send(p->watch.fd, &p->queue->out) == -EAGAIN)
-			return;
-		drop_first(p);
-	}
-	loop_mod(p->loop, &p->watch, EPOLLIN);
-}
-
 static void receive(struct peer *p)
 {
 	struct wire_in in;
@@ -178,8 +128,11 @@ static void receive(struct peer *p)
 static void on_socket(struct watch *w, uint32_t events)
 {
 	struct peer *p = container_of(w, struct peer, watch);
-	if (events & EPOLLOUT)
-		flush_queue(p);
-	if (events & ~(uint32_t)EPOLLOUT)
+	int r = events & EPOLLOUT ? wire_queue_flush(&p->queue, p->watch.fd) : -EAGAIN;
+	if (!r)
+		loop_mod(p->loop, &p->watch, EPOLLIN);
+	if (r && r != -EAGAIN)
+		p->on_closed(p);
+	else if (events & ~(uint32_t)EPOLLOUT)
 		receive(p);
 }

@@ -8,7 +8,7 @@
 
 #include "runtime/base/err.h"
 #include "runtime/base/loop.h"
-#include "runtime/wire/wire.h"
+#include "runtime/wire/queue.h"
 
 /* Descriptors that are wanted are taken out of in. in is NULL, and e says why, when the connection has ended before the reply. */
 typedef void reply_fn(void *arg, int result, struct wire_in *in, const struct err *e);
@@ -20,8 +20,7 @@ struct peer {
 	char what[80];       /* for words: who it is */
 	uint32_t seq;
 	struct peer_request *requests, **requests_tail; /* in the order sent */
-	struct peer_message *queue, **queue_tail;       /* what the socket did not take yet */
-	size_t queued;
+	struct wire_queue queue;
 	void (*on_message)(struct peer *p, struct wire_in *in); /* an event */
 	void (*on_closed)(struct peer *p); /* the other side has closed; it is to call peer_drop */
 };

@@ -10,6 +10,7 @@
 #include "runtime/base/util.h"
 #include "runtime/net/addr.h"
 #include "runtime/net/net.h"
+#include "runtime/wire/queue.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,8 +37,7 @@ struct attachment {
 struct server {
 	struct watch watch;
 	unsigned number; /* which connection this is; a reply to another is dropped */
-	struct queued *queue, **queue_tail;
-	size_t queued;
+	struct wire_queue queue;
 };
 
 /* Whom to answer, also later. */

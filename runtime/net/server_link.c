@@ -6,57 +6,30 @@
 #include "runtime/net/private.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 
 #define QUEUE_MAX (4 * WIRE_MAX)
 #define ROUND_MAX 16 /* requests handled before the loop goes on */
 
-struct queued {
-	struct queued *next;
-	struct wire_out out; /* its descriptors are owned here */
-};
-
 static char message[WIRE_MAX];
-
-static void drop_first(struct server *s)
-{
-	struct queued *q = s->queue;
-	s->queue = q->next;
-	if (!s->queue)
-		s->queue_tail = &s->queue;
-	s->queued -= q->out.b.len;
-	for (int i = 0; i < q->out.nfds; i++)
-		close(q->out.fds[i]);
-	wire_free(&q->out);
-	free(q);
-}
 
 void server_close(struct net *n)
 {
 	struct server *s = &n->server;
 	loop_del(&n->loop, &s->watch);
 	close_fd(&s->watch.fd);
-	while (s->queue)
-		drop_first(s);
+	wire_queue_clear(&s->queue);
 	s->number++;
 }
 
 static void flush(struct net *n)
 {
-	struct server *s = &n->server;
-	while (s->queue) {
-		int r = wire_send(s->watch.fd, &s->queue->out);
-		if (r == -EAGAIN)
-			return;
-		if (r) {
-			server_gone(n);
-			return;
-		}
-		drop_first(s);
-	}
-	loop_mod(&n->loop, &s->watch, EPOLLIN);
+	int r = wire_queue_flush(&n->server.queue, n->server.watch.fd);
+	if (!r)
+		loop_mod(&n->loop, &n->server.watch, EPOLLIN);
+	else if (r != -EAGAIN)
+		server_gone(n);
 }
 
 static void receive(struct net *n)
@@ -91,7 +64,6 @@ void server_open(struct net *n, int fd)
 	if (s->watch.fd >= 0)
 		server_close(n);
 	s->watch = (struct watch){ .fd = fd, .fn = on_server };
-	s->queue_tail = &s->queue;
 	if (loop_add(&n->loop, &s->watch, EPOLLIN)) {
 		server_close(n);
 		return;
@@ -100,33 +72,14 @@ void server_open(struct net *n, int fd)
 	info_tell(n);
 }
 
-static void enqueue(struct net *n, struct wire_out *o)
-{
-	struct server *s = &n->server;
-	struct queued *q = s->queued + o->b.len <= QUEUE_MAX ? calloc(1, sizeof *q) : NULL;
-	if (!q) {
-		server_gone(n);
-		return;
-	}
-	q->out = *o;
-	for (int i = 0; i < q->out.nfds; i++)
-		q->out.fds[i] = fcntl(o->fds[i], F_DUPFD_CLOEXEC, 3);
-	o->b = (struct buf){ 0 };
-	*s->queue_tail = q;
-	s->queue_tail = &q->next;
-	s->queued += q->out.b.len;
-	loop_mod(&n->loop, &s->watch, EPOLLIN | EPOLLOUT);
-}
-
 void server_send(struct net *n, struct wire_out *o)
 {
 	struct server *s = &n->server;
 	if (s->watch.fd >= 0) {
-		int r = s->queue ? -EAGAIN : wire_send(s->watch.fd, o);
-		if (r == -EAGAIN)
-			enqueue(n, o);
-		else if (r)
+		if (wire_queue_send(&s->queue, s->watch.fd, o, QUEUE_MAX))
 			server_gone(n);
+		else if (s->queue.first)
+			loop_mod(&n->loop, &s->watch, EPOLLIN | EPOLLOUT);
 	}
 	wire_free(o);
 }

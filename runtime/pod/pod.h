@@ -16,7 +16,7 @@
 #include "runtime/log/log.h"
 #include "runtime/pod/child.h"
 #include "runtime/spec/spec.h"
-#include "runtime/wire/wire.h"
+#include "runtime/wire/queue.h"
 
 #include <limits.h>
 #include <sys/types.h>
@@ -124,8 +124,7 @@ struct session {
 struct link {
 	struct watch watch;
 	uint32_t number;      /* grows with each server */
-	struct queued *queue, **queue_tail;
-	size_t queued;
+	struct wire_queue queue;
 	void *mem;            /* of the request being handled; NULL: none */
 };
 

@@ -6,7 +6,6 @@
 #include "runtime/pod/pod.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,36 +16,12 @@
 #define ROUND_MAX 16 /* requests handled before the loop goes on */
 #define DRAIN_MAX 64 /* rounds of them, of a server that is gone */
 
-struct queued {
-	struct queued *next;
-	struct wire_out out; /* its fds are owned here */
-};
-
-static void queued_free(struct queued *q)
-{
-	for (int i = 0; i < q->out.nfds; i++)
-		close(q->out.fds[i]);
-	wire_free(&q->out);
-	free(q);
-}
-
-static void queue_drop_first(struct link *l)
-{
-	struct queued *q = l->queue;
-	l->queue = q->next;
-	if (!l->queue)
-		l->queue_tail = &l->queue;
-	l->queued -= q->out.b.len;
-	queued_free(q);
-}
-
 void link_close(struct pod *p)
 {
 	struct link *l = &p->link;
 	loop_del(&p->loop, &l->watch);
 	close_fd(&l->watch.fd);
-	while (l->queue)
-		queue_drop_first(l);
+	wire_queue_clear(&l->queue);
 	l->number++;
 	/* Nobody has been told of the sandbox, so nobody would ever remove it. */
 	if (!p->standing && !p->leaving)
@@ -55,18 +30,11 @@ void link_close(struct pod *p)
 
 static void flush_queue(struct pod *p)
 {
-	struct link *l = &p->link;
-	while (l->queue) {
-		int r = wire_send(l->watch.fd, &l->queue->out);
-		if (r == -EAGAIN)
-			return;
-		if (r) {
-			link_close(p);
-			return;
-		}
-		queue_drop_first(l);
-	}
-	loop_mod(&p->loop, &l->watch, EPOLLIN);
+	int r = wire_queue_flush(&p->link.queue, p->link.watch.fd);
+	if (!r)
+		loop_mod(&p->loop, &p->link.watch, EPOLLIN);
+	else if (r != -EAGAIN)
+		link_close(p);
 }
 
 /* The fields of a request lie in a mapping of its own: given back, so that no request ever
@@ -110,7 +78,6 @@ int link_open(struct pod *p, int fd)
 {
 	struct link *l = &p->link;
 	l->watch = (struct watch){ .fd = fd, .fn = on_server };
-	l->queue_tail = &l->queue;
 	return loop_add(&p->loop, &l->watch, EPOLLIN);
 }
 
@@ -162,33 +129,14 @@ void link_unlisten(struct pod *p)
 	unlinkat(p->run_fd, name, 0);
 }
 
-static void enqueue(struct pod *p, struct wire_out *o)
-{
-	struct link *l = &p->link;
-	struct queued *q = l->queued + o->b.len <= QUEUE_MAX ? calloc(1, sizeof *q) : NULL;
-	if (!q) {
-		link_close(p);
-		return;
-	}
-	q->out = *o;
-	for (int i = 0; i < q->out.nfds; i++)
-		q->out.fds[i] = fcntl(o->fds[i], F_DUPFD_CLOEXEC, 3);
-	o->b = (struct buf){ 0 };
-	*l->queue_tail = q;
-	l->queue_tail = &q->next;
-	l->queued += q->out.b.len;
-	loop_mod(&p->loop, &l->watch, EPOLLIN | EPOLLOUT);
-}
-
 void link_send(struct pod *p, struct wire_out *o)
 {
 	struct link *l = &p->link;
 	if (l->watch.fd >= 0) {
-		int r = l->queue ? -EAGAIN : wire_send(l->watch.fd, o);
-		if (r == -EAGAIN)
-			enqueue(p, o);
-		else if (r)
+		if (wire_queue_send(&l->queue, l->watch.fd, o, QUEUE_MAX))
 			link_close(p);
+		else if (l->queue.first)
+			loop_mod(&p->loop, &l->watch, EPOLLIN | EPOLLOUT);
 	}
 	wire_free(o);
 }
@@ -196,7 +144,7 @@ void link_send(struct pod *p, struct wire_out *o)
 void link_flush(struct pod *p, int ms)
 {
 	uint64_t end = now_mono_ns() + (uint64_t)ms * 1000000u;
-	while (p->link.queue && now_mono_ns() < end) {
+	while (p->link.queue.first && now_mono_ns() < end) {
 		struct pollfd out = { .fd = p->link.watch.fd, .events = POLLOUT };
 		poll(&out, 1, ms);
 		flush_queue(p);

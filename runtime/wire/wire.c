@@ -70,12 +70,18 @@ void wire_free(struct wire_out *o)
 	o->nfds = 0;
 }
 
-int wire_send(int sock, struct wire_out *o)
+int wire_check(const struct wire_out *o)
 {
 	if (buf_status(&o->b))
 		return -ENOMEM;
-	if (o->b.len > WIRE_MAX)
-		return -EMSGSIZE;
+	return o->b.len > WIRE_MAX ? -EMSGSIZE : 0;
+}
+
+int wire_send(int sock, struct wire_out *o)
+{
+	int r = wire_check(o);
+	if (r)
+		return r;
 	((struct wire_head *)(void *)o->b.data)->len = (uint32_t)(o->b.len - sizeof(struct wire_head));
 	struct iovec iov = { .iov_base = o->b.data, .iov_len = o->b.len };
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * WIRE_FDS)];

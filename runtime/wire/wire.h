@@ -154,6 +154,9 @@ void wire_u64(struct wire_out *o, enum wire_key key, uint64_t v);
 void wire_fd(struct wire_out *o, int fd);
 void wire_free(struct wire_out *o);
 
+/* Can it be sent at all? 0, -EMSGSIZE, -ENOMEM. */
+int wire_check(const struct wire_out *o);
+
 /* Sends without blocking. 0, -EAGAIN (nothing was sent), -EMSGSIZE (over WIRE_MAX),
  * -ENOMEM, -EPIPE … */
 int wire_send(int sock, struct wire_out *o);
