@@ -32,21 +32,20 @@ static bool never_ran(const struct container *c)
 /* As kubelet's getPhase: kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase */
 enum pod_phase pod_phase(const struct pod *p)
 {
-	size_t ended = 0, failed = 0;
-	if (*p->lost && p->ncontainers)
-		return POD_FAILED;
+	size_t fresh = 0, ended = 0, failed = 0;
 	if (!p->ncontainers)
 		return POD_PENDING;
 	for (size_t i = 0; i < p->ncontainers; i++) {
 		const struct container *c = p->containers[i];
-		if (never_ran(c))
-			return POD_PENDING;
+		fresh += never_ran(c);
 		ended += c->status.state == C_TERMINATED;
 		failed += c->status.state == C_TERMINATED && c->status.exit_code != 0;
 	}
-	if (ended < p->ncontainers)
-		return POD_RUNNING;
-	return failed ? POD_FAILED : POD_SUCCEEDED;
+	if (ended == p->ncontainers)
+		return failed ? POD_FAILED : POD_SUCCEEDED; /* which the loss of the sandbox changes no more */
+	if (*p->lost)
+		return POD_FAILED;
+	return fresh ? POD_PENDING : POD_RUNNING;
 }
 
 unsigned pod_ready_count(const struct pod *p)

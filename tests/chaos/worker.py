@@ -172,9 +172,13 @@ class Worker:
         pod.ever_killed = True
         pod.kills = self.world.pod_kills(pod.uid, pod.name, pod.born)
         try:
-            failed = HOLDS["lost"] and pod.restart == "Never" and any(c.runs[0] for c in pod.containers.values())
-            # Running: another server had made it anew, and this worker has started something in it since.
+            containers = pod.containers.values()
+            failed = HOLDS["lost"] and pod.restart == "Never" and any(c.runs[0] for c in containers)
+            # Running: another server had made it anew, and this worker has started something in it since. What had succeeded
+            # stays so; what never ran is to be started, once it is made anew.
             phases = {"Failed", "Running"} if failed else PHASES
+            phases |= {"Succeeded"} if all(c.finite() and 0 in c.ends for c in containers) else set()
+            phases |= {"Pending"} if not all(c.runs[0] for c in containers) else set()
             calls.until(f"{pod.name} is one of {phases} after its process was killed",
                         lambda: calls.get(f"{pod.name}/status", pod) in phases, pod)
             calls.check(calls.get(f"{pod.name}/why", pod) != "", f"{pod.name}: lost without a reason", pod)

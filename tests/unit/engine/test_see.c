@@ -83,6 +83,10 @@ static void phases(void **state)
 	assert_int_equal(pod_phase(&w->pod), POD_RUNNING);
 	strcpy(w->pod.lost, "gone");
 	assert_int_equal(pod_phase(&w->pod), POD_FAILED);
+	end(&w->c[0], 0); /* all had succeeded before */
+	assert_int_equal(pod_phase(&w->pod), POD_SUCCEEDED);
+	end(&w->c[1], 137);
+	assert_int_equal(pod_phase(&w->pod), POD_FAILED);
 	drop(w);
 	w = make(0);
 	assert_int_equal(pod_phase(&w->pod), POD_PENDING);
