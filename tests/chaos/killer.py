@@ -68,6 +68,7 @@ class Killer:
             self.keeper.close()
         self.instance.mount()
         self.keeper = self.instance.keeper()
+        self.world[LOSSES] += 1 # for who began in between: it was lost after that
         self.world[DOWN] = 0
 
     # --- what it does; False: there was nothing to do it to ---
