@@ -214,6 +214,8 @@ void put_state_rest(struct buf *out, const struct container *c)
 		buf_printf(out, " %s", s->reason);
 	if (s->state == C_TERMINATED)
 		put_exit(out, s);
+	if (runs && s->kill_ns)
+		buf_printf(out, ": being %s, SIGKILL in %.0f s", s->again ? "restarted" : "stopped", seconds_until(s->kill_ns));
 	if (c->pull) {
 		buf_printf(out, ": %s: ", c->pull->reference);
 		pull_show(c->pull, out);

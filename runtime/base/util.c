@@ -232,6 +232,12 @@ void put_size(struct buf *out, uint64_t bytes)
 	buf_printf(out, "%.*f%c", n < 99.95, n, units[u]);
 }
 
+double seconds_until(uint64_t real_ns)
+{
+	uint64_t now = now_real_ns();
+	return real_ns > now ? (double)(real_ns - now) / 1e9 : 0;
+}
+
 /* An end signals the children first, then shows in getppid(2) and the pidfd, both under the kernel's tasklist_lock, which prctl(2)
  * does not take (6.1): one in between would be missed by both. waitid(2) for any child takes that lock. */
 int set_death_signal(int sig)

@@ -63,6 +63,8 @@ int remove_tree_at(int dirfd, const char *name);
 uint64_t now_mono_ns(void); /* CLOCK_MONOTONIC */
 uint64_t now_real_ns(void); /* CLOCK_REALTIME, since the epoch */
 
+double seconds_until(uint64_t real_ns); /* by CLOCK_REALTIME; 0: it is over */
+
 #define RFC3339_LEN 30 /* 2006-01-02T15:04:05.999999999Z */
 /* Writes the time as RFC 3339 in UTC with nine digits of fraction, and a NUL. */
 void format_time(uint64_t real_ns, char out[RFC3339_LEN + 1]);

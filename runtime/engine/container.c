@@ -228,6 +228,8 @@ static void tell_transition(struct container *c, const struct container_status *
 		return;
 	if (s->state == C_RUNNING && (was->state != C_RUNNING || was->pid != s->pid) && was->state != C_PAUSED)
 		engine_event(en, c->pod, c, "started (pid %d)", (int)s->pid);
+	else if (s->state == C_RUNNING && s->kill_ns && (!was->kill_ns || was->again != s->again))
+		engine_event(en, c->pod, c, "%s: SIGKILL in %.0f s", s->again ? "restarting" : "stopping", seconds_until(s->kill_ns));
 	else if (s->state == C_PAUSED && was->state != C_PAUSED)
 		engine_event(en, c->pod, c, "paused");
 	else if (s->state == C_RUNNING && was->state == C_PAUSED)
@@ -237,7 +239,7 @@ static void tell_transition(struct container *c, const struct container_status *
 			     s->message);
 	else if (s->state == C_WAITING && s->next_ns && was->next_ns != s->next_ns)
 		engine_event(en, c->pod, c, "%s: ended with %d, next start in %.1f s", s->reason, s->exit_code,
-			     s->next_ns > now_real_ns() ? (double)(s->next_ns - now_real_ns()) / 1e9 : 0.0);
+			     seconds_until(s->next_ns));
 }
 
 /* What it waits for, or why it got nowhere, says more than podfs-pod knows of one that does not run. */
@@ -280,6 +282,8 @@ void container_on_state(struct pod *p, struct wire_in *in)
 	s->started_ns = wire_get_u64(in, K_STARTED, 0);
 	s->finished_ns = wire_get_u64(in, K_FINISHED, 0);
 	s->next_ns = wire_get_u64(in, K_NEXT, 0);
+	s->kill_ns = wire_get_u64(in, K_KILL_AT, 0);
+	s->again = wire_get_u64(in, K_AGAIN, 0);
 	s->root_fd = (int)(int64_t)wire_get_u64(in, K_ROOTFD, (uint64_t)-1);
 	const char *image = wire_get_str(in, K_IMAGE);
 	free(c->image_id);
@@ -301,7 +305,8 @@ void container_lost(struct container *c, const char *reason, const char *message
 	bool ran = s->state == C_RUNNING || s->state == C_PAUSED || s->next_ns;
 	s->pid = 0;
 	s->root_fd = -1;
-	s->next_ns = 0;
+	s->next_ns = s->kill_ns = 0;
+	s->again = false;
 	if (ran) {
 		s->state = C_TERMINATED;
 		s->exit_code = 137;

@@ -55,7 +55,7 @@ static bool waits(const struct container *c)
 static int fits_start(const struct container *c, enum ctl_verb verb, struct err *e)
 {
 	enum start_how how;
-	if (verb == CTL_START && is_up(c) && !waits(c))
+	if (verb == CTL_START && is_up(c) && !waits(c) && (!c->told.kill_ns || c->told.again))
 		return err_set(e, EALREADY, "ctl: %s runs already", c->spec->name);
 	return plan_check(c, true, &how, e);
 }

@@ -48,6 +48,8 @@ struct container_status {
 	int signal;         /* that ended it; 0: none */
 	unsigned restarts;
 	uint64_t started_ns, finished_ns, next_ns; /* CLOCK_REALTIME; 0: never */
+	uint64_t kill_ns;   /* likewise: it is being stopped, and killed then; 0: it is not */
+	bool again;         /* and is started again once it has ended */
 	int root_fd;        /* podfs-pod's descriptor of its root; -1: none */
 };
 

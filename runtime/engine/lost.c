@@ -67,9 +67,11 @@ void lost_record(struct pod *p)
 
 /* --- its containers --- */
 
+/* It would go on running, or run again. */
 static bool is_up(const struct container_status *s)
 {
-	return s->state == C_RUNNING || s->state == C_PAUSED || s->next_ns;
+	bool ends = s->kill_ns && !s->again;
+	return ((s->state == C_RUNNING || s->state == C_PAUSED) && !ends) || s->next_ns;
 }
 
 /* False: nothing is known; it may never have run. */
@@ -85,6 +87,7 @@ static bool read_last_run(struct container *c)
 		   &s->finished_ns, s->reason) != 7)
 		return false;
 	s->state = state == WIRE_TERMINATED ? C_TERMINATED : C_RUNNING; /* one that backs off is to come again */
+	s->kill_ns = state == RAN_STOPPING ? now_real_ns() : 0;
 	s->exit_code = code;
 	s->signal = sig;
 	return true;

@@ -92,13 +92,12 @@ static void show_fetching(const struct pull *p, struct buf *out)
 
 static void show_backoff(const struct pull *p, struct buf *out)
 {
-	uint64_t now = now_real_ns();
 	buf_printf(out, "%s; tried ", p->error);
 	if (p->attempts == 1)
 		buf_puts(out, "once");
 	else
 		buf_printf(out, "%u times", p->attempts);
-	buf_printf(out, ", next try in %.0f s", p->next_ns > now ? (double)(p->next_ns - now) / 1e9 : 0.0);
+	buf_printf(out, ", next try in %.0f s", seconds_until(p->next_ns));
 }
 
 void pull_show(const struct pull *p, struct buf *out)
@@ -141,7 +140,11 @@ static void why_pull(const struct container *c, struct buf *out)
 
 static void why_runs_on(const struct container *c, struct buf *out)
 {
-	if (c->pull) {
+	const struct container_status *s = &c->status;
+	if (s->kill_ns) {
+		buf_printf(out, "it is being stopped%s: it has been asked to end, and is killed in %.0f s",
+			   s->again ? " and then started again" : "", seconds_until(s->kill_ns));
+	} else if (c->pull) {
 		buf_printf(out, "it runs (pid %d), and will be restarted with a new image: ", (int)c->status.pid);
 		pull_show(c->pull, out);
 	} else if (c->starting) {
@@ -158,11 +161,10 @@ static void why_waiting(const struct container *c, struct buf *out)
 		buf_puts(out, "it has no image yet: write one to `image`");
 	else if (c->pull)
 		why_pull(c, out);
-	else if (s->next_ns) {
-		uint64_t now = now_real_ns();
+	else if (s->next_ns)
 		buf_printf(out, "%s: ended with exit code %d, next start in %.1f s", *s->reason ? s->reason : "waiting",
-			   s->exit_code, s->next_ns > now ? (double)(s->next_ns - now) / 1e9 : 0.0);
-	} else if (c->starting) {
+			   s->exit_code, seconds_until(s->next_ns));
+	else if (c->starting) {
 		buf_puts(out, c->pod->net.busy ? "it starts once its pod's network is there" : "it is being started");
 	} else {
 		buf_printf(out, "%s%s%s", *s->reason ? s->reason : "not started yet", *s->message ? ": " : "", s->message);
@@ -198,7 +200,7 @@ static const struct container *worst(const struct pod *p)
 		int b = badness[c->status.state];
 		if (c->status.state == C_TERMINATED && c->status.exit_code)
 			b = 4;
-		if (c->status.state == C_RUNNING && c->pull)
+		if (c->status.state == C_RUNNING && (c->pull || c->status.kill_ns))
 			b = 1;
 		if (b > score) {
 			score = b;
@@ -231,10 +233,9 @@ void engine_why(const struct pod *p, const struct container *c, struct buf *out)
 		return;
 	}
 	if (*p->lost) {
-		uint64_t now = now_real_ns();
 		buf_printf(out, "the sandbox is lost: %s; ", p->lost);
 		if (p->revive_ns)
-			buf_printf(out, "it is made anew in %.0f s", p->revive_ns > now ? (double)(p->revive_ns - now) / 1e9 : 0.0);
+			buf_printf(out, "it is made anew in %.0f s", seconds_until(p->revive_ns));
 		else
 			buf_puts(out, "`echo start > ctl` makes it anew");
 		return;

@@ -95,6 +95,11 @@ static const char *shown_reason(const struct container *c, enum wire_state state
 	return state == WIRE_TERMINATED ? end_reason(c) : NULL;
 }
 
+static bool is_stopping(const struct container *c)
+{
+	return c->state == STOPPING || c->state == RESTARTING || c->state == DROPPING;
+}
+
 static void container_put(const struct container *c, struct wire_out *o)
 {
 	enum wire_state state = shown_state(c);
@@ -112,6 +117,10 @@ static void container_put(const struct container *c, struct wire_out *o)
 	wire_u64(o, K_STARTED, c->started_ns);
 	wire_u64(o, K_FINISHED, c->finished_ns);
 	wire_u64(o, K_NEXT, c->next_ns);
+	if (is_stopping(c) && c->init.pid)
+		wire_u64(o, K_KILL_AT, c->kill_ns);
+	if (is_stopping(c) && c->want)
+		wire_u64(o, K_AGAIN, 1);
 	if (c->root_fd >= 0)
 		wire_u64(o, K_ROOTFD, (uint64_t)c->root_fd);
 	struct wire_in plan = plan_view(c->plan);
@@ -127,7 +136,7 @@ void container_tell(struct container *c)
 	struct wire_out o = { 0 };
 	enum wire_state state = shown_state(c);
 	if (!c->inherited)
-		ran_write(c, state, shown_reason(c, state));
+		ran_write(c, is_stopping(c) && !c->want && state == WIRE_RUNNING ? RAN_STOPPING : (int)state, shown_reason(c, state));
 	if (c->pod->link.watch.fd < 0)
 		return;
 	container_put(c, &o);

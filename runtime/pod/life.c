@@ -58,9 +58,18 @@ static void send_kill(struct container *c)
 	timer_arm(&c->pod->loop, &c->timer, HANG_MS);
 }
 
+/* Of one that is dropped the server wants to hear no more. */
+static void tell_stopping(struct container *c)
+{
+	if (c->state != DROPPING)
+		container_tell(c);
+}
+
 static int ask_end(struct container *c, struct err *e UNUSED)
 {
 	struct wire_in plan = plan_view(c->plan);
+	c->kill_ns = now_real_ns() + c->grace_s * 1000000000ull;
+	tell_stopping(c);
 	if (!c->grace_s) {
 		send_kill(c);
 		return 0;
@@ -98,6 +107,7 @@ static void cancel(struct container *c, struct asker *a)
 static int kill_start(struct container *c, struct err *e UNUSED)
 {
 	cancel(c, &c->asker);
+	c->kill_ns = now_real_ns();
 	send_kill(c);
 	return 0;
 }
@@ -115,6 +125,7 @@ static void hasten(struct container *c)
 	uint64_t at = now_mono_ns() + c->grace_s * 1000000000ull;
 	if (c->sent_kill || c->timer.at_ns <= at)
 		return;
+	c->kill_ns = now_real_ns() + c->grace_s * 1000000000ull;
 	if (c->grace_s)
 		timer_arm(&c->pod->loop, &c->timer, c->grace_s * 1000ull);
 	else
@@ -124,12 +135,21 @@ static void hasten(struct container *c)
 static int stop_stopping(struct container *c, struct err *e)
 {
 	hasten(c);
-	return forget_want(c, e);
+	forget_want(c, e);
+	tell_stopping(c);
+	return 0;
 }
 
+/* c->want is set, and looked at when this state ends. */
 static int remember(struct container *c UNUSED, struct err *e UNUSED)
 {
-	return 0; /* c->want is set, and looked at when this state ends */
+	return 0;
+}
+
+static int remember_stopping(struct container *c, struct err *e UNUSED)
+{
+	tell_stopping(c);
+	return 0;
 }
 
 /* --- ended --- */
@@ -298,12 +318,12 @@ static const struct rule rules[LIFE_STATES][LIFE_EVENTS] = {
 		[ON_PAUSE] = { 0, nothing }, [ON_UNPAUSE] = { RUNNING, unpause },
 	},
 	[STOPPING] = {
-		[ON_START] = { 0, remember }, [ON_EXIT] = { 0, ended_or_next }, [ON_TIMER] = { 0, patience_over },
+		[ON_START] = { 0, remember_stopping }, [ON_EXIT] = { 0, ended_or_next }, [ON_TIMER] = { 0, patience_over },
 		[ON_STOP] = { 0, stop_stopping }, [ON_DROP] = { DROPPING, stop_stopping },
 		[ON_PAUSE] = { 0, not_running }, [ON_UNPAUSE] = { 0, not_paused },
 	},
 	[RESTARTING] = {
-		[ON_START] = { 0, remember }, [ON_EXIT] = { 0, ended_or_next }, [ON_TIMER] = { 0, patience_over },
+		[ON_START] = { 0, remember_stopping }, [ON_EXIT] = { 0, ended_or_next }, [ON_TIMER] = { 0, patience_over },
 		[ON_STOP] = { STOPPING, stop_stopping }, [ON_DROP] = { DROPPING, stop_stopping },
 		[ON_PAUSE] = { 0, not_running }, [ON_UNPAUSE] = { 0, not_paused },
 	},

@@ -100,6 +100,7 @@ struct container {
 	int exit_signal;
 	unsigned restarts, tries; /* tries: restarts since it last ran long */
 	uint64_t started_ns, finished_ns, next_ns; /* CLOCK_REALTIME; 0: never */
+	uint64_t kill_ns;     /* likewise: of the SIGKILL, while it is being stopped */
 	uint64_t up_mono_ns;
 	uint64_t oom_before;
 };
@@ -278,7 +279,8 @@ void sessions_free_ended(struct pod *p);
 void session_put(const struct session *s, struct wire_out *o, bool with_fds);
 
 /* --- ran.c: for the next podfs-pod --- */
-void ran_write(const struct container *c, enum wire_state state, const char *reason);
+/* state: of W_CONTAINER, or RAN_STOPPING. */
+void ran_write(const struct container *c, int state, const char *reason);
 void ran_inherit(struct container *c, const struct wire_in *in); /* from W_ADD */
 
 /* --- kept.c: for the next server --- */

@@ -1,6 +1,6 @@
 /* How a container's last run went, for a podfs-pod that comes after this one: after a kill or a reboot.
  *
- * One line in logs/ID/last: STATE RESTARTS CODE SIGNAL STARTED FINISHED REASON. Replaced by rename, without fsync(2): it is written at
+ * One line in logs/ID/last: STATE RESTARTS CODE SIGNAL STARTED FINISHED REASON; STATE as in W_CONTAINER, or RAN_STOPPING. Replaced by rename, without fsync(2): it is written at
  * each start and end of a run, and a power cut may cost the last seconds.
  */
 #include "runtime/pod/pod.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void ran_write(const struct container *c, enum wire_state state, const char *reason)
+void ran_write(const struct container *c, int state, const char *reason)
 {
 	char tmp[sizeof c->name + 16], path[sizeof c->name + 16], line[160];
 	struct pod *p = c->pod;

@@ -63,7 +63,8 @@ enum wire_op {
 	W_REPLY = 64,   /* seq, result; [K_ERROR]; fds */
 	W_READY,        /* the sandbox stands: K_PID [K_LEAVING K_GRACE] [K_TEXT: what could not be had] */
 	W_CONTAINER,    /* K_NAME and its whole state: K_STATE K_REASON K_PID K_CODE K_SIGNAL
-	                   K_RESTARTS K_STARTED K_FINISHED K_NEXT K_ROOTFD K_ERROR [K_IMAGE] */
+	                   K_RESTARTS K_STARTED K_FINISHED K_NEXT K_ROOTFD K_ERROR [K_IMAGE]; while it is being stopped
+	                   K_KILL_AT, and K_AGAIN if it is started again then */
 	W_SESSION,      /* K_SESSION K_NAME K_STATE(running|ended) [K_CODE] [K_TTY]; answering W_HELLO it
 	                   carries the fds again that are still open, and a K_TEXT each: in out err tty, and the fields of
 	                   its note */
@@ -118,6 +119,8 @@ enum wire_key {
 	K_HOLD,      /* u64 1: the layers are the store's: a shared flock is held on each while the plan is kept */
 	K_KEEP,      /* u64 1: only define, do not start (after the server restarted) */
 	K_IMAGE,     /* its id, for people; told again in W_CONTAINER */
+	K_KILL_AT,   /* u64: CLOCK_REALTIME ns of the SIGKILL that ends the grace period */
+	K_AGAIN,     /* u64 1 */
 
 	/* what outlives a server (docs/design.md, "Outliving") */
 	K_ASKED = 160, /* u64: number of the FUSE request that a message completes */
@@ -130,6 +133,7 @@ enum wire_key {
 
 /* K_STATE of W_CONTAINER (the numbers of the engine's container_state) and of W_SESSION. */
 enum wire_state { WIRE_WAITING, WIRE_RUNNING, WIRE_PAUSED, WIRE_TERMINATED };
+#define RAN_STOPPING 4 /* K_STATE's place in logs/ID/last: it ran and was being stopped, not to start again */
 enum wire_session_state { WIRE_SESSION_RUNNING, WIRE_SESSION_ENDED, WIRE_SESSION_NEW };
 
 struct wire_head {

@@ -257,6 +257,39 @@ restarted() { [ "$(in_container "$1" 'ls /etc/mine' 2>/dev/null)" = '' ] && grep
 }
 other_pid() { local p; p=$(cat "$1/pid"); [ -n "$p" ] && [ "$p" != "$2" ]; }
 
+@test "a container that is being stopped says so, and can be asked to start again" {
+	import busybox
+	mkdir "$P/p"
+	echo 60 >"$P/p/grace"
+	echo 'sh -c "trap : TERM; echo up; while :; do sleep 1; done"' >"$P/p/command"
+	echo busybox >"$P/p/image"
+	within 10 has up "$P/p/logs/p"
+	echo stop >"$P/p/ctl"
+	within 5 has '^running: being stopped, SIGKILL in (60|5[0-9]) s$' "$P/p/containers/p/state"
+	has '^p: it is being stopped: it has been asked to end, and is killed in (60|5[0-9]) s$' "$P/p/why"
+	has ' p/p stopping: SIGKILL in 60 s$' "$P/p/events"
+	is Running "$P/p/status"
+	# once more: it shortens the time that is left, but never makes it longer
+	echo 30 >"$P/p/grace"
+	echo stop >"$P/p/ctl"
+	within 5 has 'SIGKILL in (30|2[0-9]) s$' "$P/p/containers/p/state"
+	echo start >"$P/p/ctl"
+	within 5 has '^running: being restarted, SIGKILL in ' "$P/p/containers/p/state"
+	has 'being stopped and then started again' "$P/p/why"
+	refused 'already in progress' "$P/p/ctl" start
+	local before
+	before=$(cat "$P/p/containers/p/pid")
+	echo kill >"$P/p/ctl"
+	within 10 another_pid "$before"
+	is running "$P/p/containers/p/state"
+	# whom nobody asked to start again stays as it is
+	echo stop >"$P/p/ctl"
+	echo kill >"$P/p/ctl"
+	[ "$(ended p)" = 137 ]
+	has '^terminated ' "$P/p/containers/p/state"
+}
+another_pid() { local now; now=$(cat "$P/p/containers/p/pid") && [ -n "$now" ] && [ "$now" != "$1" ]; }
+
 @test "writing image again starts anew with the settings as they stand" {
 	run_pod web 'echo one'
 	is 0 "$P/web/wait/ended"

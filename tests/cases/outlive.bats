@@ -319,6 +319,33 @@ begun() { pgrep -fa "podfs-image.*$T/" >/dev/null; }
 another_runs() { local now; now=$(cat "$P/web/containers/web/pid") && [ -n "$now" ] && [ "$now" != "$1" ]; }
 no_group_of() { ! [ -d "/proc/$1" ]; }
 
+@test "what was being stopped when its podfs-pod was killed does not come again" {
+	import busybox
+	mkdir "$P/web"
+	echo Always >"$P/web/restart"
+	echo 'sh -c "trap : TERM; echo up; while :; do sleep 1; done"' >"$P/web/command"
+	echo busybox >"$P/web/image"
+	within 10 has up "$P/web/logs/web"
+	echo stop >"$P/web/ctl"
+	within 5 has 'being stopped' "$P/web/containers/web/state"
+	kill -9 "$(pod_pid web)"
+	within 10 is Failed "$P/web/status"
+	# the same for a server that was not there
+	echo start >"$P/web/ctl"
+	timeout 20 cat "$P/web/wait/running"
+	echo stop >"$P/web/ctl"
+	within 5 has 'being stopped' "$P/web/containers/web/state"
+	local pid
+	pid=$(pod_pid web)
+	kill -STOP "$(keeper_pid)"
+	kill -9 "$(server_pid)" "$pid"
+	within 10 gone "$pid"
+	kill -CONT "$(keeper_pid)"
+	within 10 has '^terminated ' "$P/web/containers/web/state"
+	is 137 "$P/web/containers/web/exitcode"
+	is 0 "$P/web/containers/web/restarts"
+}
+
 @test "after a reboot: counts, codes and logs of the runs before, and what ran comes again" {
 	unmount_podfs
 	mount_podfs backoff_base=0.1
