@@ -21,6 +21,7 @@ struct fs {
 	uint64_t started_ns; /* CLOCK_REALTIME */
 	uint64_t request;    /* fuse.c: number of the request being handled */
 	bool again;          /* fuse.c: a server that is gone had it before, and may have carried it out */
+	const void *message; /* fuse.c: that request as it came, its length in its first four bytes */
 
 	uid_t *users; /* server.c: who besides root may make pods */
 	size_t nusers;

@@ -32,6 +32,8 @@ struct session_fd {
 	struct watch watch;
 	struct fuse_buf buf;
 	uint64_t first; /* number of the first request that came here; those below are another server's */
+	const struct waiting *adopted; /* but for these, the newest first */
+	size_t nadopted;
 };
 
 static struct fs *fs_of(fuse_req_t req)
@@ -313,6 +315,7 @@ static void note_request(struct session_fd *s)
 	const struct fuse_in_header *in = s->buf.mem;
 	s->fs->request = in->unique & ~UNIQUE_RESEND;
 	s->fs->again = in->unique & UNIQUE_RESEND;
+	s->fs->message = in;
 	if (in->opcode == FUSE_INTERRUPT)
 		return; /* its number is that of the request it is about, plus one */
 	if (!s->first)
@@ -324,10 +327,19 @@ static void note_request(struct session_fd *s)
 		ledger_poller(s->fs->ledger, poll->kh);
 }
 
-static bool answer_number(struct session_fd *s, uint64_t number, int error)
+static bool answer_number(const struct session_fd *s, uint64_t number, int error)
 {
 	struct fuse_out_header out = { .len = sizeof out, .error = error, .unique = number };
 	return write(s->watch.fd, &out, sizeof out) == sizeof out;
+}
+
+/* Of the server before, and taken over from the ledger. */
+static bool is_adopted(const struct session_fd *s, uint64_t number)
+{
+	for (size_t i = 0; i < s->nadopted; i++)
+		if (s->adopted[i].request == number)
+			return true;
+	return false;
 }
 
 /* A caller wants back what a server that is gone had taken and will never answer; not even SIGKILL would end the wait. */
@@ -335,7 +347,7 @@ static bool interrupts_another(struct session_fd *s)
 {
 	const struct fuse_in_header *in = s->buf.mem;
 	const struct fuse_interrupt_in *it = (const void *)(in + 1);
-	bool others = in->opcode == FUSE_INTERRUPT && (!s->first || it->unique < s->first);
+	bool others = in->opcode == FUSE_INTERRUPT && (!s->first || it->unique < s->first) && !is_adopted(s, it->unique);
 	return others && answer_number(s, it->unique, -EINTR);
 }
 
@@ -373,15 +385,41 @@ static void init_again(struct session_fd *s)
 	fuse_session_process_buf(s->se, &b);
 }
 
-/* What the last server had taken and not answered comes again (Linux 6.9); older kernels refuse the word, and then those requests
- * fail. */
+static void abort_others(const struct session_fd *s)
+{
+	uint64_t newest = ledger_newest(s->fs->ledger);
+	size_t next = 0;
+	for (uint64_t i = 0; i < ABORT_MAX && newest > i * STEP; i++) {
+		uint64_t number = newest - i * STEP;
+		while (next < s->nadopted && s->adopted[next].request > number)
+			next++;
+		if (next == s->nadopted || s->adopted[next].request != number)
+			answer_number(s, number, -ECONNABORTED);
+	}
+}
+
+static void adopt_waiting(struct session_fd *s)
+{
+	for (size_t i = s->nadopted; i--;) {
+		struct waiting w = s->adopted[i];
+		const struct fuse_in_header *in = (const void *)w.message;
+		struct fuse_buf b = { .size = in->len, .mem = w.message };
+		s->fs->request = w.request;
+		s->fs->again = true;
+		s->fs->message = in;
+		fuse_session_process_buf(s->se, &b);
+	}
+}
+
+/* What the last server had taken and not answered comes again (Linux 6.9). Older kernels refuse the word: then what waits is taken
+ * over from the ledger, and all else fails. */
 static void ask_again(struct session_fd *s)
 {
-	uint64_t newest = s->fs->ledger ? ledger_newest(s->fs->ledger) : 0;
-	if (answer_number(s, 0, NOTIFY_RESEND))
+	if (answer_number(s, 0, NOTIFY_RESEND) || !s->fs->ledger)
 		return;
-	for (uint64_t i = 0; i < ABORT_MAX && newest > i * STEP; i++)
-		answer_number(s, newest - i * STEP, -ECONNABORTED);
+	s->nadopted = ledger_waiting(s->fs->ledger, &s->adopted);
+	abort_others(s);
+	adopt_waiting(s);
 }
 
 /* Who polls has been promised a word by a server that is gone, and asks again when he gets it. */

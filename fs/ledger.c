@@ -9,11 +9,12 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#define LAYOUT 1      /* grows with any change of struct shared: what another layout says is not read */
+#define LAYOUT 2      /* grows with any change of struct shared: what another layout says is not read */
 #define ROWS 512      /* writes that are partly done */
 #define PROBES 16
 #define POLLERS 256   /* of whom the newest are told; a notice too much does no harm */
 #define DOCUMENTS 64
+#define WAITS 1024
 #define HAND_MAX 65536
 
 enum step { NONE, TAKING, GIVING };
@@ -34,6 +35,7 @@ struct shared {
 	uint64_t newest;
 	uint64_t pollers[POLLERS];
 	uint64_t documents[DOCUMENTS];
+	struct waiting waits[WAITS];
 	char data[HAND_MAX];
 };
 
@@ -49,6 +51,8 @@ struct ledger {
 	struct row rows[ROWS];
 	uint64_t pollers[POLLERS];
 	uint64_t documents[DOCUMENTS];
+	struct waiting *waits;
+	size_t nwaits;
 };
 
 /* --- the hand --- */
@@ -109,6 +113,29 @@ static void note_given(struct ledger *l)
 	}
 }
 
+static int newest_first(const void *a, const void *b)
+{
+	uint64_t x = ((const struct waiting *)a)->request, y = ((const struct waiting *)b)->request;
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* Without memory they are forgotten, and answered as all others. */
+static void take_waits(struct ledger *l)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < WAITS; i++)
+		n += l->s->waits[i].request != 0;
+	l->waits = n ? calloc(n, sizeof *l->waits) : NULL;
+	for (size_t i = 0; i < WAITS; i++) {
+		volatile struct waiting *w = &l->s->waits[i];
+		if (w->request && l->waits)
+			memcpy(&l->waits[l->nwaits++], (const void *)w, sizeof *l->waits);
+		w->request = 0;
+	}
+	if (l->nwaits)
+		qsort(l->waits, l->nwaits, sizeof *l->waits, newest_first);
+}
+
 static void take_up(struct ledger *l)
 {
 	if (l->s->step == TAKING)
@@ -117,6 +144,7 @@ static void take_up(struct ledger *l)
 		note_given(l);
 	l->s->step = NONE;
 	empty_hand(l);
+	take_waits(l);
 	l->newest = l->s->newest;
 	memcpy(l->rows, (const void *)l->s->rows, sizeof l->rows);
 	memcpy(l->pollers, (const void *)l->s->pollers, sizeof l->pollers);
@@ -153,6 +181,7 @@ void ledger_close(struct ledger *l)
 		return;
 	munmap((void *)l->s, sizeof *l->s);
 	free(l->held_data);
+	free(l->waits);
 	free(l);
 }
 
@@ -259,6 +288,41 @@ void ledger_pollers(struct ledger *l, void (*each)(void *arg, uint64_t kh), void
 	for (size_t i = 0; i < POLLERS; i++)
 		if (l->pollers[i])
 			each(arg, l->pollers[i]);
+}
+
+static volatile struct waiting *wait_of(struct ledger *l, uint64_t request)
+{
+	for (size_t i = 0; i < PROBES; i++) {
+		volatile struct waiting *w = &l->s->waits[(request / 2 + i) % WAITS];
+		if (w->request == request)
+			return w;
+	}
+	return NULL;
+}
+
+void ledger_waits(struct ledger *l, uint64_t request, const void *message, size_t len)
+{
+	volatile struct waiting *w = NULL;
+	for (size_t i = 0; !w && i < PROBES; i++)
+		if (!l->s->waits[(request / 2 + i) % WAITS].request)
+			w = &l->s->waits[(request / 2 + i) % WAITS];
+	if (!w || len > WAITING_MAX)
+		return;
+	memcpy((void *)w->message, message, len);
+	w->request = request;
+}
+
+void ledger_waited(struct ledger *l, uint64_t request)
+{
+	volatile struct waiting *w = wait_of(l, request);
+	if (w)
+		w->request = 0;
+}
+
+size_t ledger_waiting(const struct ledger *l, const struct waiting **out)
+{
+	*out = l->waits;
+	return l->nwaits;
 }
 
 void ledger_writing(struct ledger *l, uint64_t fh, bool on)

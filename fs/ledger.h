@@ -12,7 +12,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define WAITING_MAX 96 /* bytes: a header and struct fuse_read_in */
+
 struct ledger;
+
+struct waiting {
+	uint64_t request; /* 0: none */
+	char message[WAITING_MAX];
+};
 
 /* memfd, hand: the keeper's. What another server had under way is taken up. NULL: it can't be had, as no memory is left. */
 struct ledger *ledger_open(int memfd, int hand);
@@ -39,6 +46,14 @@ uint64_t ledger_newest(const struct ledger *l);
 /* The kernel's handle of who polls. each: those of the server before. */
 void ledger_poller(struct ledger *l, uint64_t kh);
 void ledger_pollers(struct ledger *l, void (*each)(void *arg, uint64_t kh), void *arg);
+
+/* That request is a read that waits for something; message: the request as the kernel sent it. A kernel that sends nothing again has
+ * it asked once more by the next server. */
+void ledger_waits(struct ledger *l, uint64_t request, const void *message, size_t len);
+/* It waits no more. */
+void ledger_waited(struct ledger *l, uint64_t request);
+/* Those of the server before, the newest first; how many. */
+size_t ledger_waiting(const struct ledger *l, const struct waiting **out);
 
 /* Handle fh is a document of which something has been written. */
 void ledger_writing(struct ledger *l, uint64_t fh, bool on);

@@ -1,6 +1,7 @@
 /* Changes, and wait/… and exit: see wait.h. */
 #include "fs/wait.h"
 
+#include "fs/ledger.h"
 #include "fs/park.h"
 #include "fs/pollers.h"
 #include "fs/shell.h"
@@ -15,7 +16,7 @@ struct waiter {
 	struct park park;
 	struct handle *h;
 	size_t size;
-	uint64_t off;
+	uint64_t off, request;
 };
 
 static unsigned bucket_of(uint64_t pod_serial)
@@ -58,10 +59,17 @@ static void answer(struct handle *h, struct fuse_req *req, int r, size_t size, u
 		handle_reply_text(h, req, size, off);
 }
 
+static void waiter_free(struct waiter *w)
+{
+	if (w->h->fs->ledger)
+		ledger_waited(w->h->fs->ledger, w->request);
+	free(w);
+}
+
 static void waiter_lapse(struct park *p, struct fuse_req *req, int why)
 {
 	reply(req, why);
-	free(container_of(p, struct waiter, park));
+	waiter_free(container_of(p, struct waiter, park));
 }
 
 /* Tries again. True: it was answered and is gone. */
@@ -71,7 +79,7 @@ static bool waiter_ask(struct waiter *w)
 	if (r == -EAGAIN)
 		return false;
 	answer(w->h, park_take(&w->park), r, w->size, w->off);
-	free(w);
+	waiter_free(w);
 	return true;
 }
 
@@ -90,7 +98,9 @@ static void wait_read(struct handle *h, struct fuse_req *req, size_t size, uint6
 		reply(req, r);
 		return;
 	}
-	*w = (struct waiter){ .h = h, .size = size, .off = off, .park.lapse = waiter_lapse };
+	*w = (struct waiter){ .h = h, .size = size, .off = off, .request = h->fs->request, .park.lapse = waiter_lapse };
+	if (h->fs->ledger)
+		ledger_waits(h->fs->ledger, w->request, h->fs->message, *(const uint32_t *)h->fs->message);
 	park(h->fs, &w->park, &h->fs->waits[bucket_of(node_pod_serial(&n))], req, 0, 0);
 }
 

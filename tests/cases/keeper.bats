@@ -139,16 +139,9 @@ dead() { stat "$P" 2>&1 | grep -q 'not connected'; }
 	[ "$(in_container web hostname)" = web ]
 	echo kill >"$P/web/ctl"
 	is 137 "$P/web/wait/ended"
-	if resends; then
-		wait $reader
-		is 137 "$T/code"
-	else
-		# it was told, and does not wait for ever
-		wait $reader || [ $? -ne 124 ]
-	fi
+	wait $reader
+	is 137 "$T/code"
 }
-# Requests that were not answered are sent again: FUSE_NOTIFY_RESEND, kernel 6.9 and later.
-resends() { [ "$(printf '6.9\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.9 ]; }
 in_read() { grep -qs '^State:[[:space:]]*[SD]' "/proc/$1/status"; }
 settled() { [ -n "$(server_pid)" ]; }
 

@@ -249,6 +249,36 @@ static void pollers_and_documents(void **state)
 	close_rig(&r);
 }
 
+static void who_waits(void **state)
+{
+	struct rig r;
+	const struct waiting *w;
+	char message[WAITING_MAX + 1] = "first";
+	open_rig(&r);
+	struct ledger *l = ledger_open(r.memfd, r.hand);
+	assert_int_equal(ledger_waiting(l, &w), 0);
+	for (uint64_t n = 2; n <= 2000; n += 2)
+		ledger_waits(l, n, message, sizeof "first");
+	for (uint64_t n = 2; n <= 2000; n += 2)
+		if (n != 40 && n != 1002)
+			ledger_waited(l, n);
+	ledger_waits(l, 2002, message, sizeof message); /* no such request can be */
+	ledger_waited(l, 9000);
+	ledger_close(l);
+	l = ledger_open(r.memfd, r.hand);
+	assert_int_equal(ledger_waiting(l, &w), 2);
+	assert_int_equal(w[0].request, 1002);
+	assert_int_equal(w[1].request, 40);
+	assert_string_equal(w[1].message, "first");
+	ledger_waits(l, 40, "again", sizeof "again");
+	ledger_close(l);
+	l = ledger_open(r.memfd, r.hand);
+	assert_int_equal(ledger_waiting(l, &w), 1);
+	assert_string_equal(w[0].message, "again");
+	ledger_close(l);
+	close_rig(&r);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -256,6 +286,7 @@ int main(void)
 		cmocka_unit_test(nothing_read_is_lost),
 		cmocka_unit_test(nothing_is_written_twice),
 		cmocka_unit_test(pollers_and_documents),
+		cmocka_unit_test(who_waits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
