@@ -22,7 +22,8 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
-#define SETTLE_MS 2000
+#define SETTLE_MS 2000 /* in all */
+#define SILENCE_MS 300 /* without an answer of any */
 #define SPIN_US 50 /* about what being woken on another processor costs */
 
 struct server {
@@ -171,12 +172,19 @@ static void raise_limits(void)
 }
 
 /* Before anything is shown, the living pods tell their states, so that the tree is as it was. One that does not answer
- * (stopped, in D) delays this no longer than SETTLE_MS. */
+ * (stopped, in D) delays this for a moment only, and is shown as it was known last. */
 static void settle(struct server *s)
 {
-	uint64_t until = now_mono_ns() + SETTLE_MS * 1000000ull;
-	while (!engine_settled(s->fs.en) && now_mono_ns() < until)
-		loop_once(&s->loop, 100);
+	uint64_t now = now_mono_ns(), until = now + SETTLE_MS * 1000000ull, heard = now;
+	unsigned left = engine_unsettled(s->fs.en);
+	while (left && now < until && now - heard < SILENCE_MS * 1000000ull) {
+		loop_once(&s->loop, 50);
+		now = now_mono_ns();
+		if (engine_unsettled(s->fs.en) != left)
+			heard = now;
+		left = engine_unsettled(s->fs.en);
+	}
+	engine_assume(s->fs.en);
 }
 
 static int begin(struct server *s, struct err *e)

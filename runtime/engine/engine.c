@@ -287,9 +287,9 @@ int engine_open(struct loop *loop, const struct config *cfg, const struct predec
 	return 0;
 }
 
-bool engine_settled(const struct engine *en)
+unsigned engine_unsettled(const struct engine *en)
 {
-	return !en->priv->unsettled;
+	return en->priv->unsettled;
 }
 
 static void free_pods(struct engine *en)

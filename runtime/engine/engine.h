@@ -162,8 +162,10 @@ struct predecessor {
  * asked for, not when it is answered. */
 int engine_open(struct loop *loop, const struct config *cfg, const struct predecessor *last, struct engine **out,
 		struct err *e);
-/* True once every living pod has told its state, so that the tree is as it was. */
-bool engine_settled(const struct engine *en);
+/* How many living pods have not told their states yet; at 0 the tree is as it was. */
+unsigned engine_unsettled(const struct engine *en);
+/* These are shown as they were known last, until they answer. */
+void engine_assume(struct engine *en);
 /* Says so in the node's events: this server is ended on purpose. */
 void engine_leaves(struct engine *en);
 /* Lets go of everything; pods go on. */

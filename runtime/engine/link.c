@@ -57,6 +57,7 @@ void link_free(struct pod *p)
 	timer_stop(p->engine->loop, &p->link->timer);
 	timer_stop(p->engine->loop, &p->link->revive);
 	timer_stop(p->engine->loop, &p->link->net_timer);
+	free(p->link->revive_error);
 	free(p->link);
 	p->link = NULL;
 }

@@ -170,11 +170,24 @@ static void next_try(struct pod *p)
 {
 	struct pod_link *l = p->link;
 	const struct config *cfg = p->engine->cfg;
-	if (now_mono_ns() - l->revived_ns >= cfg->backoff_reset * 1000000ull)
+	/* Only one that stood so long begins a new count: not one that could never be made. */
+	if (l->revived_ns && now_mono_ns() - l->revived_ns >= cfg->backoff_reset * 1000000ull)
 		l->revivals = 0;
+	l->revived_ns = 0;
 	l->revive_tries = 0;
 	arm(p, l->revivals ? pull_backoff_ms(l->revivals, cfg->backoff_base, cfg->backoff_cap) : 0);
 	l->revivals++;
+}
+
+/* Once, as long as it stays the same. */
+static void tell_failure(struct pod *p, const char *why)
+{
+	struct pod_link *l = p->link;
+	if (l->revive_error && !strcmp(l->revive_error, why))
+		return;
+	free(l->revive_error);
+	l->revive_error = strdup(why);
+	engine_event(p->engine, p, NULL, "could not be made anew: %s", why);
 }
 
 static void on_made_anew(void *arg, int result, const struct err *e)
@@ -183,10 +196,11 @@ static void on_made_anew(void *arg, int result, const struct err *e)
 	if (p->engine->priv->closing || p->leaving)
 		return;
 	if (result < 0) {
-		engine_event(p->engine, p, NULL, "could not be made anew: %s", e->text);
+		tell_failure(p, e->text);
 		next_try(p);
 		return;
 	}
+	free(take_ptr(p->link->revive_error));
 	p->link->revived_ns = now_mono_ns();
 	lost_start(p);
 }

@@ -91,7 +91,6 @@ int pod_spawn(struct pod *p, const char *mode, struct err *e)
 	if (r)
 		return err_sys(e, -r, "pod %s: socket", p->spec->name);
 	p->pid = pid;
-	p->lost[0] = 0;
 	return 0;
 }
 

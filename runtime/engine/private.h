@@ -88,7 +88,8 @@ struct pod_link {
 	struct recalled *recalled; /* recall.c */
 	struct timer revive;     /* lost.c: when the lost sandbox is made anew */
 	unsigned revivals, revive_tries;
-	uint64_t revived_ns;     /* CLOCK_MONOTONIC */
+	uint64_t revived_ns;     /* CLOCK_MONOTONIC; 0: not since it was lost last */
+	char *revive_error;      /* why it could not be, as events say already */
 	struct revival *revival; /* the sandbox is being made anew: ops wait for it */
 	bool placing;            /* its network namespace is asked for */
 	unsigned net_ops;        /* ops that change the network */

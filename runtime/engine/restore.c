@@ -128,6 +128,19 @@ void restore_hello(struct pod *p)
 	wire_free(&o);
 }
 
+void engine_assume(struct engine *en)
+{
+	for (size_t i = 0; i < en->npods; i++) {
+		struct pod *p = en->pods[i];
+		if (!p->link->hello)
+			continue;
+		lost_read(p);
+		for (size_t j = 0; j < p->ncontainers; j++)
+			container_show(p->containers[j]);
+		engine_event(en, p, NULL, "its podfs-pod does not answer");
+	}
+}
+
 /* --- records --- */
 
 int pod_record_read(struct engine *en, const char *uid, struct pod_spec **out, char **as_read, bool *leaving, struct err *e)

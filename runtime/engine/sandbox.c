@@ -178,10 +178,12 @@ static void on_revived(void *arg, int result, const struct err *e)
 	struct revival *v = arg;
 	struct pod *p = v->pod;
 	struct err mine = *e;
-	if (result < 0 && !p->engine->priv->closing && !p->leaving)
+	if (result < 0 && !p->engine->priv->closing && !p->leaving) {
 		is_lost(p, e);
-	else if (result >= 0)
+	} else if (result >= 0) {
+		p->lost[0] = 0;
 		result = tell_all(p, &mine);
+	}
 	if (result >= 0)
 		engine_event(p->engine, p, NULL, "sandbox made anew");
 	end_revival(v, result, &mine);

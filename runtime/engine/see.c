@@ -232,6 +232,8 @@ void engine_why(const struct pod *p, const struct container *c, struct buf *out)
 		why_container(c, out);
 		return;
 	}
+	if (p->link && p->link->hello)
+		buf_puts(out, "its podfs-pod does not answer, so this is how it was last: ");
 	if (*p->lost) {
 		buf_printf(out, "the sandbox is lost: %s; ", p->lost);
 		if (p->revive_ns)

@@ -9,11 +9,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+
+#define FIRST_REQUEST_MS 10000 /* it waits for the pod's network */
 
 struct pod pod_self;
 const int pod_ignores[3] = { SIGHUP, SIGINT, SIGPIPE };
@@ -86,11 +90,18 @@ static int begin(struct pod *p, char **arg, int sock, struct err *e)
 	return r || p->remove_only ? r : sandbox_begin(p, e);
 }
 
-/* The first request is answered with what went wrong before it. */
+/* The first request is awaited, as the server would take our end for the reason, and answered with what went wrong before it. */
 static int refuse(struct pod *p, const struct err *e)
 {
-	struct asker first = { .link = p->link.number, .seq = 1 };
-	link_reply(p, &first, -e->code, e);
+	struct pollfd server = { .fd = p->link.watch.fd, .events = POLLIN };
+	struct wire_in in;
+	char *mem = server.fd >= 0 ? malloc(WIRE_MAX) : NULL;
+	if (mem && poll(&server, 1, FIRST_REQUEST_MS) == 1 && wire_recv(server.fd, mem, WIRE_MAX, &in) > 0) {
+		struct asker first = { .link = p->link.number, .seq = in.head.seq };
+		wire_in_close(&in);
+		link_reply(p, &first, -e->code, e);
+	}
+	free(mem);
 	link_unlisten(p);
 	return 1;
 }

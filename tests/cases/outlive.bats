@@ -444,6 +444,54 @@ strays_gone() { [ ! -e "$T/state/pods/$1" ] && [ ! -e "$T/run/$1.sock" ] && ! ou
 	EXTRA_MOUNT=
 }
 
+@test "a sandbox that cannot be made anew is tried with patience, and said once" {
+	unmount_podfs
+	EXTRA_MOUNT=$T/state
+	mount -t tmpfs -o size=6m,mode=0700 tmpfs "$EXTRA_MOUNT"
+	mount_podfs backoff_base=1,backoff_cap=1
+	import busybox
+	run_pod web "$forever"
+	echo Always >"$P/web/restart"
+	local began
+	dd if=/dev/zero of="$T/state/fill" bs=64k 2>/dev/null || :
+	dd if=/dev/zero of="$T/state/fill2" bs=512 2>/dev/null || :
+	for began in 1 2 3 4 5; do fails 'No space left' mkdir "$P/b$began"; done
+	began=$(date +%s)
+	kill -9 "$(pod_pid web)"
+	within 10 has '^the sandbox is lost: .*No space left.*; it is made anew in [01] s$' "$P/web/why"
+	is Failed "$P/web/status"
+	within 10 tried_for 3 "$began"
+	[ "$(grep -c 'could not be made anew: .*No space left' "$P/.node/events")" -le 1 ]
+	rm "$T/state/fill" "$T/state/fill2"
+	within 10 is Running "$P/web/status"
+	has 'sandbox made anew' "$P/.node/events"
+	remove_all_pods
+	umount "$P"
+	within 10 no_process_left
+	umount "$EXTRA_MOUNT"
+	EXTRA_MOUNT=
+}
+tried_for() { [ $(($(date +%s) - $2)) -ge "$1" ]; }
+
+@test "a podfs-pod that does not answer the next server delays nobody, and its pod is shown as it was" {
+	run_pod web "$forever"
+	run_pod other "$forever"
+	timeout 20 cat "$P/web/wait/running" "$P/other/wait/running"
+	local pid
+	pid=$(pod_pid web)
+	kill -STOP "$pid"
+	kill_server
+	[ "$(timeout 1 cat "$P/other/status")" = Running ]
+	[ "$(timeout 1 cat "$P/web/status")" = Running ]
+	has '^running' "$P/web/containers/web/state"
+	has "^its podfs-pod does not answer" "$P/web/why"
+	has 'web its podfs-pod does not answer$' "$P/.node/events"
+	kill -CONT "$pid"
+	within 10 has "^its container runs" "$P/web/why"
+	[ -n "$(cat "$P/web/containers/web/pid")" ]
+	[ "$(grep -c 'web/web started' "$P/.node/events")" = 1 ]
+}
+
 @test "an upgrade: new programs, and neither a pod nor who has a file open notices" {
 	run_pod web "$forever"
 	timeout 20 cat "$P/web/wait/running"
