@@ -362,11 +362,8 @@ static void on_event_line(struct pod *p, struct wire_in *in, bool leak)
 	const char *text = wire_get_str(in, K_TEXT);
 	if (!text)
 		return;
-	if (leak) {
-		char line[600];
-		snprintf(line, sizeof line, "%s %s: %s", p->spec->name, p->spec->uid, text);
-		ring_line(&p->engine->leaks, line);
-	}
+	if (leak && !leak_told(p, text))
+		return;
 	engine_event(p->engine, p, c, "%s", text);
 }
 
@@ -414,6 +411,9 @@ void pod_on_message(struct pod *p, struct wire_in *in)
 		break;
 	case W_LEAK:
 		on_event_line(p, in, true);
+		break;
+	case W_FREED:
+		leak_freed(p, in);
 		break;
 	case W_DONE:
 		recall_on_event(p, in);

@@ -351,6 +351,13 @@ void events_came(struct engine *en, const struct predecessor *last);
 /* c's state was told at W_HELLO, and the last server has said so already. */
 bool event_known(const struct container *c);
 
+/* --- leaks.c --- */
+bool leak_told(struct pod *p, const char *text); /* false: it is listed, or an earlier server said so */
+void leak_freed(struct pod *p, const struct wire_in *in);
+void leaks_forget(struct engine *en);  /* what a sweep finds again */
+void leaks_overdue(struct engine *en);
+void leaks_retry(struct engine *en);   /* podfs-pods are asked to */
+
 /* --- sweep.c --- */
 void sweep_begin(struct engine *en);
 void sweep_end(struct engine *en);

@@ -121,27 +121,11 @@ static void sweep_groups(struct engine *en)
 
 /* --- when --- */
 
-/* A line stands as long as the pod that it names: podfs-pod says it once. */
-static void forget_lines(struct engine *en)
-{
-	struct ring *r = &en->leaks;
-	_cleanup_free_ char *all = strndup(r->mem ? r->mem : "", r->len);
-	char *save = NULL;
-	ring_trim(r, r->max);
-	for (char *line = all ? strtok_r(all, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
-		bool stands = false;
-		for (size_t i = 0; !stands && i < en->npods; i++)
-			stands = strstr(line, en->pods[i]->spec->uid);
-		for (struct pod *p = en->leaving; !stands && p; p = p->next_leaving)
-			stands = strstr(line, p->spec->uid);
-		if (stands)
-			ring_line(r, line);
-	}
-}
-
 void engine_sweep(struct engine *en)
 {
-	forget_lines(en);
+	leaks_forget(en);
+	leaks_overdue(en);
+	leaks_retry(en);
 	sweep_folders(en);
 	sweep_sockets(en);
 	sweep_groups(en);
@@ -151,6 +135,7 @@ void engine_sweep(struct engine *en)
 static void on_retry(struct timer *t)
 {
 	struct engine_private *priv = container_of(t, struct engine_private, retry);
+	leaks_overdue(priv->engine);
 	if (priv->engine->leaks.len)
 		engine_sweep(priv->engine);
 	timer_arm(priv->engine->loop, t, RETRY_MS);

@@ -149,7 +149,7 @@ struct trees {
 	struct pod *pod;
 	const char *name; /* valid in the child */
 	unsigned next;    /* the run whose folders are made; 0: none */
-	char path[2][sizeof((struct container *)0)->name + 32];
+	char path[sizeof((struct container *)0)->name + 32]; /* what is removed; "": nothing */
 };
 
 /* The folders of a run: made before it is asked for, because three mkdir(2) on a disk take a tenth of a start. */
@@ -166,25 +166,25 @@ static void make_run(int dir_fd, const char *name, unsigned run)
 	}
 }
 
-static int remove_trees(void *arg, struct err *e)
+static int remove_below(const struct pod *p, const char *path, struct err *e)
 {
-	const struct trees *t = arg;
-	int result = 0;
-	if (t->next)
-		make_run(t->pod->dir_fd, t->name, t->next);
-	for (int i = 0; i < 2; i++) {
-		int r = *t->path[i] ? remove_tree_at(t->pod->dir_fd, t->path[i]) : 0;
-		if (r && !result)
-			result = err_sys(e, -r, "pods/%s/%s", t->pod->uid, t->path[i]);
-	}
-	return result;
+	int r = remove_tree_at(p->dir_fd, path);
+	return r ? err_sys(e, -r, "pods/%s/%s", p->uid, path) : 0;
 }
 
-static void trees_removed(void *arg, const struct err *e)
+static int change_trees(void *arg, struct err *e)
+{
+	const struct trees *t = arg;
+	if (t->next)
+		make_run(t->pod->dir_fd, t->name, t->next);
+	return *t->path ? remove_below(t->pod, t->path, e) : 0;
+}
+
+static void trees_changed(void *arg, const struct err *e)
 {
 	struct trees *t = arg;
 	if (e->code)
-		link_event(t->pod, W_LEAK, NULL, "%s", e->text);
+		leak_folder(t->pod, t->path, e->text);
 	free(t);
 }
 
@@ -198,8 +198,8 @@ static void change_runs(struct container *c, unsigned remove)
 		return;
 	*t = (struct trees){ .pod = c->pod, .name = c->name, .next = c->run + 1 };
 	if (remove)
-		snprintf(t->path[0], sizeof t->path[0], "c/%s/%u", c->name, remove);
-	job_start(c->pod, remove_trees, trees_removed, t);
+		snprintf(t->path, sizeof t->path, "c/%s/%u", c->name, remove);
+	job_start(c->pod, change_trees, trees_changed, t);
 }
 
 void container_prepare(struct container *c)
@@ -260,7 +260,7 @@ static void on_sweep(struct timer *t)
 			timer_arm(&c->pod->loop, t, SWEEP_MS);
 			return;
 		}
-		link_event(c->pod, W_LEAK, c->name, "%s", busy.text);
+		leak_groups(c->pod, take_ptr(c->plan), busy.text);
 	}
 	dropped(c);
 }
@@ -268,17 +268,24 @@ static void on_sweep(struct timer *t)
 static int remove_container(void *arg, struct err *e)
 {
 	const struct container *c = arg;
-	struct trees t = { .pod = c->pod };
-	snprintf(t.path[0], sizeof t.path[0], "c/%s", c->name);
-	snprintf(t.path[1], sizeof t.path[1], "logs/%s", c->name);
-	return remove_trees(&t, e);
+	char path[sizeof c->name + 16];
+	snprintf(path, sizeof path, "logs/%s", c->name);
+	int r = remove_below(c->pod, path, e);
+	snprintf(path, sizeof path, "c/%s", c->name);
+	struct err mine = { 0 };
+	int s = remove_below(c->pod, path, &mine);
+	if (s)
+		*e = mine;
+	return s ? s : r;
 }
 
 static void container_removed(void *arg, const struct err *e)
 {
 	struct container *c = arg;
+	char path[sizeof c->name + 16];
+	snprintf(path, sizeof path, "c/%s", c->name);
 	if (e->code)
-		link_event(c->pod, W_LEAK, c->name, "%s", e->text);
+		leak_folder(c->pod, path, e->text);
 	c->sweep.fn = on_sweep;
 	c->sweeps = 0;
 	on_sweep(&c->sweep);

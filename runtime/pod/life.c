@@ -91,7 +91,7 @@ static int patience_over(struct container *c, struct err *e UNUSED)
 		send_kill(c);
 	} else if (!c->leak_told) {
 		c->leak_told = true;
-		link_event(c->pod, W_LEAK, c->name, "process %d of container %s does not end", (int)c->init.pid, c->label);
+		leak_process(c, (int)c->init.pid);
 	}
 	return 0;
 }

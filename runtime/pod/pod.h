@@ -157,6 +157,8 @@ struct pod {
 	struct session *sessions;
 	struct note *notes;
 	struct job *jobs;
+	struct leak *leaks;
+	unsigned nleaks;
 	struct timer timer;   /* of the removal */
 	unsigned tries;
 	int stage;            /* of the removal */
@@ -277,6 +279,14 @@ void session_end(struct session *s);
 void sessions_end_all(struct pod *p);
 void sessions_free_ended(struct pod *p);
 void session_put(const struct session *s, struct wire_out *o, bool with_fds);
+
+/* --- leak.c: what could not be freed; each server is told --- */
+void leak_process(struct container *c, int pid); /* until leak_ended */
+void leak_ended(const struct container *c);
+void leak_folder(struct pod *p, const char *path, const char *why); /* path: below the pod's folder */
+void leak_groups(struct pod *p, struct plan *plan, const char *why); /* takes over plan */
+void leaks_tell(struct pod *p);
+void leaks_retry(struct pod *p);
 
 /* --- ran.c: for the next podfs-pod --- */
 /* state: of W_CONTAINER, or RAN_STOPPING. */

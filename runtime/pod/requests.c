@@ -59,6 +59,13 @@ static int do_hello(struct pod *p, struct wire_in *in UNUSED, struct asker *a UN
 		container_tell(c);
 	sessions_tell(p);
 	asked_tell(p);
+	leaks_tell(p);
+	return 0;
+}
+
+static int do_sweep(struct pod *p, struct wire_in *in UNUSED, struct asker *a UNUSED, struct err *e UNUSED)
+{
+	leaks_retry(p);
 	return 0;
 }
 
@@ -349,7 +356,7 @@ static const struct row {
 	[W_EXEC_CLOSE] = { do_exec_close, STANDING }, [W_EXEC_END] = { do_exec_end, STANDING | LEAVING },
 	[W_EXEC_NOTE] = { do_exec_note, STANDING },
 	[W_DELETE] = { do_delete, EMPTY | STANDING | LEAVING }, [W_SANDBOX] = { do_sandbox, EMPTY | STANDING },
-	[W_NETNS] = { do_netns, STANDING | LEAVING }, [W_NET] = { do_net, STANDING }, [W_ETC] = { do_etc, STANDING },
+	[W_SWEEP] = { do_sweep, STANDING }, [W_NETNS] = { do_netns, STANDING | LEAVING }, [W_NET] = { do_net, STANDING }, [W_ETC] = { do_etc, STANDING },
 };
 
 static unsigned times(const struct pod *p)

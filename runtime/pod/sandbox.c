@@ -57,7 +57,7 @@ static int remove_old(void *arg, struct err *e)
 static void old_removed(void *arg, const struct err *e)
 {
 	if (e->code)
-		link_event(arg, W_LEAK, NULL, "%s", e->text);
+		leak_folder(arg, "old", e->text);
 }
 
 static void put_old_away(struct pod *p)

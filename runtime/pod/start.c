@@ -93,6 +93,7 @@ static void on_exited(struct child *ch, int code, int sig)
 		fail(c, EXIT_START_FAILED, &e);
 	}
 	timer_stop(&c->pod->loop, &c->timer);
+	leak_ended(c);
 	c->exit_code = code;
 	c->exit_signal = sig;
 	c->finished_ns = now_real_ns();

@@ -57,6 +57,8 @@ enum wire_op {
 	W_NET,          /* K_HOSTS K_RESOLV [fd as in W_SANDBOX]: another network namespace; -EBUSY once a container has run */
 	W_ETC,          /* K_HOSTS K_RESOLV: written in place, so that running containers see them */
 
+	W_SWEEP,        /* what was told by W_LEAK is tried again */
+
 	W_EXEC_NOTE = 40, /* K_SESSION and whatever the server wants to be told again of it; in place of the note before */
 
 	/* events, podfs-pod -> server */
@@ -71,8 +73,9 @@ enum wire_op {
 	W_LOG,          /* K_NAME: a segment was begun or dropped: look at the folder again */
 	W_DROPPED,      /* K_NAME */
 	W_EVENT,        /* K_NAME? K_TEXT: a line for `events` */
-	W_LEAK,         /* K_TEXT: something that could not be freed */
+	W_LEAK,         /* K_TEXT: something that could not be freed; told again after W_HELLO */
 	W_GONE,         /* after W_DELETE, all is removed; podfs-pod exits */
+	W_FREED,        /* K_TEXT of a W_LEAK: it has been freed */
 	W_DONE = 96,    /* K_ASKED K_STATE [K_CODE K_ERROR]: answering W_HELLO, each of the last changes that a FUSE request had
 	                   asked for, and later the end of those that were still under way */
 };

@@ -406,6 +406,30 @@ leave_strays() {
 }
 strays_gone() { [ ! -e "$T/state/pods/$1" ] && [ ! -e "$T/run/$1.sock" ] && ! our_cgroups | grep -q "$1" && [ -z "$(cat "$P/.node/leaving")" ]; }
 
+@test "what a pod could not free is listed, told to the next server, tried again and taken back" {
+	run_pod web "$forever"
+	timeout 20 cat "$P/web/wait/running"
+	local run
+	run=$(echo "$T"/state/pods/*/c/web.*/1)
+	mkdir "$run/upper/busy"
+	EXTRA_MOUNT=$run/upper/busy
+	mount -t tmpfs tmpfs "$EXTRA_MOUNT"
+	echo restart >"$P/web/ctl"
+	within 10 has "^web .*/1: " "$P/.node/leaks"
+	is Running "$P/web/status"
+	kill_server
+	within 10 has "^web .*/1: " "$P/.node/leaks"
+	echo retry >"$P/.node/leaks"
+	has "^web .*/1: " "$P/.node/leaks"
+	[ "$(wc -l <"$P/.node/leaks")" = 1 ]
+	umount "$EXTRA_MOUNT"
+	EXTRA_MOUNT=
+	echo retry >"$P/.node/leaks"
+	within 10 is '' "$P/.node/leaks"
+	has 'web freed: ' "$P/web/events"
+	[ ! -e "$run" ]
+}
+
 @test "the state folder is on a full disk: what cannot be kept is refused in words, and pods go on" {
 	unmount_podfs
 	EXTRA_MOUNT=$T/state
