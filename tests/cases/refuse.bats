@@ -81,6 +81,15 @@ said() { tail -n 1 "$2" | grep -qiE -- "$1" || { echo "the last line of $2 is:";
 	done
 }
 
+@test "verbs of one write: each is one, or none is done" {
+	run_pod web "$forever"
+	run ! dash -c 'printf "pause\nbogus\n" >"$1"' sh "$P/web/ctl"
+	said 'bogus is not a verb' "$P/web/error"
+	has '^running' "$P/web/containers/web/state"
+	dash -c 'printf "pause\n\nunpause\npause\n" >"$1"' sh "$P/web/containers/web/ctl"
+	has '^paused' "$P/web/containers/web/state"
+}
+
 @test "an image that is not there, and may not be fetched" {
 	mkdir "$P/web" "$P/web/containers/web"
 	refused 'nvalid argument' "$P/web/containers/web/pull" never
