@@ -113,6 +113,21 @@ reading() { grep -qs '^State:[[:space:]]*[SD]' "/proc/$1/status"; }
 	cmp "$T/lines" "$env"
 }
 
+@test "what is read can be written back: words of several lines" {
+	mkdir "$P/web" "$P/web/containers/a" "$P/web/containers/b"
+	local a=$P/web/containers/a/args b=$P/web/containers/b/args sh
+	echo '["a b","\n","it'"'"'s \"q\" \\ \u0001 é"]' >"$a"
+	[ "$(wc -l <"$a")" -eq 1 ]
+	while read -r sh; do
+		$sh -c 'x=$(cat "$1"); printf "%s\n" "$x" >"$2"' sh "$a" "$b"
+		cmp "$a" "$b"
+		: >"$b"
+	done < <(shells)
+	unmount_podfs
+	mount_podfs
+	printf '%s\n' '["a b","\n","it'"'"'s \"q\" \\ \u0001 é"]' | cmp - "$a"
+}
+
 @test "every common program reads a virtual file whole" {
 	mkdir "$P/web"
 	local f=$P/web/describe
