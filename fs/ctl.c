@@ -1,4 +1,4 @@
-/* ctl: verbs, a line each; each in its order until one fails.
+/* ctl: verbs, a line each; all of a write are verbs, or none is done. Each in its order until one fails.
  *
  * Runs in podfs-server.
  */
@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <string.h>
-
 
 /* The next line that is not blank; false: no more. */
 static bool next_line(struct job *j, const char **line, size_t *len)
@@ -65,6 +64,18 @@ static bool ctl_answer(struct job *j, struct fuse_req *req, int r, const struct 
 	return false;
 }
 
+static int check_verbs(struct job *j, struct err *e)
+{
+	struct ctl ctl;
+	const char *line;
+	size_t len;
+	int r = 0;
+	while (!r && next_line(j, &line, &len))
+		r = parse_ctl(line, len, &ctl, e);
+	j->pos = 0;
+	return r;
+}
+
 static void ctl_write(struct handle *h, struct fuse_req *req, const char *data, size_t size, uint64_t off)
 {
 	struct node n;
@@ -80,14 +91,11 @@ static void ctl_write(struct handle *h, struct fuse_req *req, const char *data, 
 		return;
 	buf_put(&j->text, data, size);
 	j->len = size;
-	if (buf_status(&j->text)) {
-		struct err e = { .code = ENOMEM };
-		job_started(j, -ENOMEM, &e, 0);
-		return;
-	}
+	struct err e = { 0 };
+	r = buf_status(&j->text) ? err_set(&e, ENOMEM, "ctl: out of memory") : check_verbs(j, &e);
 	/* As if a verb before the first one had been done. */
 	j->done = true;
-	job_started(j, 0, NULL, JOB_SHORT_MS);
+	job_started(j, r, &e, JOB_SHORT_MS);
 }
 
 static void ctl_read(struct handle *h, struct fuse_req *req, size_t size, uint64_t off)

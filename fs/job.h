@@ -32,9 +32,9 @@ struct job {
 	/* for fn */
 	uint64_t ino, fh;
 	uint64_t asked;         /* number of the request, for the engine's call that completes it */
-	size_t len, pos;
+	size_t len, pos, again;
 	uid_t uid;
-	bool cut;
+	bool cut, adds;
 	char name[256];
 	struct buf text;
 	void *data;

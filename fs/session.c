@@ -5,6 +5,7 @@
 #include "fs/handle.h"
 #include "fs/job.h"
 #include "fs/wait.h"
+#include "fs/written.h"
 #include "runtime/base/util.h"
 
 #include <errno.h>
@@ -124,31 +125,23 @@ static void option_write(struct handle *h, struct fuse_req *req, const char *dat
 
 /* --- cmd --- */
 
-static bool cmd_answer(struct job *j, struct fuse_req *req, int r, const struct err *e)
+static int may_have_command(const struct session *s, struct err *e)
 {
-	struct node n;
-	int g = node_get(j->fs, j->ino, &n);
-	if (r < 0 && !g)
-		node_refused(&n, e);
-	/* The streams are open now: whoever waits for them is asked again. */
-	wait_poke(j->fs);
-	if (req && r < 0)
-		reply(req, r);
-	else if (req)
-		reply_written(req, j->len);
-	return false;
+	if (s->state != S_NEW || s->cmd)
+		return err_set(e, EBUSY, "cmd: session %s has a command; each is for one", s->name);
+	return 0;
 }
 
-static int cmd_start(const struct node *n, const char *data, size_t size, struct job *j, struct err *e)
+static int cmd_start(const struct node *n, const struct buf *text, struct job *j, struct err *e)
 {
 	struct session *s = n->ref.s;
 	struct strs words = { 0 };
-	if (s->state != S_NEW || s->cmd)
-		return err_set(e, EBUSY, "cmd: session %s has a command; each is for one", s->name);
-	int r = parse_words(data, size, &words, e);
+	int r = may_have_command(s, e);
+	if (!r)
+		r = parse_words(buf_str(text), text->len, &words, e);
 	if (r)
 		return r;
-	s->cmd = strndup(data, size);
+	s->cmd = strdup(buf_str(text));
 	if (s->cmd)
 		engine_session_note(s);
 	r = s->cmd ? engine_session_run(s, &words, false, job_done, j, e) : err_set(e, ENOMEM, "cmd: out of memory");
@@ -160,21 +153,93 @@ static int cmd_start(const struct node *n, const char *data, size_t size, struct
 	return r;
 }
 
+static bool cmd_answer(struct job *j, struct fuse_req *req, int r, const struct err *e)
+{
+	struct node n;
+	struct handle *h = handle_find(j->fs, j->fh);
+	int g = node_get(j->fs, j->ino, &n);
+	if (r < 0 && !g)
+		node_refused(&n, e);
+	if (h)
+		written_refused(h, h->data, -r, j->len, '\n');
+	/* The streams are open now: whoever waits for them is asked again. */
+	wait_poke(j->fs);
+	if (req && r < 0)
+		reply(req, r);
+	else if (req)
+		reply_written(req, j->len);
+	return false;
+}
+
+/* What was carried, with data behind it, is the command. */
+static void cmd_run(struct handle *h, const struct node *n, struct fuse_req *req, const char *data, size_t size)
+{
+	struct written *w = h->data;
+	struct err e = { 0 };
+	struct job *j = job_new(n, req, cmd_answer);
+	if (!j)
+		return;
+	j->fh = req ? h->fh : 0;
+	j->len = size;
+	buf_put(&w->text, data, size);
+	int r = buf_status(&w->text) ? err_set(&e, ENOMEM, "cmd: out of memory") : cmd_start(n, &w->text, j, &e);
+	buf_reset(&w->text);
+	job_started(j, r, &e, JOB_START_MS);
+}
+
 static void cmd_write(struct handle *h, struct fuse_req *req, const char *data, size_t size, uint64_t off)
 {
 	struct node n;
 	struct err e = { 0 };
+	struct written *w = h->data;
 	int r = handle_node(h, &n);
-	if (!r && size > SPEC_VALUE_MAX)
-		r = node_refuse(&n, E2BIG, "more than %d bytes", SPEC_VALUE_MAX);
-	struct job *j = r ? NULL : job_new(&n, req, cmd_answer);
+	if (!r && !w)
+		r = -EBADF;
+	if (!r && !w->refused && may_have_command(n.ref.s, &e))
+		r = node_refused(&n, &e);
+	if (!r)
+		r = written_admit(h, w, &n, data, size);
+	if (!r && !written_cut(data, size)) {
+		cmd_run(h, &n, req, data, size);
+		return;
+	}
+	if (!r)
+		r = written_carry(h, w, data, size);
 	if (r)
 		reply(req, r);
-	if (!j)
+	else
+		reply_written(req, size);
+}
+
+static int cmd_open(struct node *n, struct handle *h, struct fuse_req *req)
+{
+	int r = session_open(n, h, req);
+	if (r || !handle_writes(h))
+		return r;
+	struct written *w = h->data = calloc(1, sizeof *w);
+	if (!w)
+		return -ENOMEM;
+	w->one = true;
+	return 0;
+}
+
+static int cmd_adopt(struct node *n, struct handle *h, uint64_t off)
+{
+	int r = written_adopt(n, h);
+	return r ? r : cmd_open(n, h, NULL);
+}
+
+/* A command that was never finished is taken as it is; what is refused now stands in `error` alone. */
+static void cmd_release(struct handle *h)
+{
+	struct node n;
+	struct written *w = h->data;
+	if (!w)
 		return;
-	j->len = size;
-	r = cmd_start(&n, data, size, j, &e);
-	job_started(j, r, &e, JOB_START_MS);
+	if (written_carries(w) && !handle_node(h, &n))
+		cmd_run(h, &n, NULL, "", 0);
+	written_free(h, w);
+	free(w);
 }
 
 const struct kind kind_option = {
@@ -183,7 +248,7 @@ const struct kind kind_option = {
 	.stat = session_stat,
 };
 const struct kind kind_cmd = {
-	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = session_open, .adopt = session_adopt, .read = session_read,
-	.write = cmd_write,
+	.open_flags = OPEN_DIRECT | OPEN_NOFLUSH, .open = cmd_open, .adopt = cmd_adopt, .read = session_read, .write = cmd_write,
+	.release = cmd_release,
 	.stat = session_stat,
 };

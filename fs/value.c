@@ -1,10 +1,11 @@
 /* Settings: files that are rows of spec_fields[], and image, command and pull of a pod.
  *
- * What one opening writes is one text (docs/design.md, "A write"): each write(2) hands the engine all of it, so a value holds
- * or is refused inside the write that completes it. Runs in podfs-server.
+ * What one opening writes is one text (docs/design.md, "A write"): each write(2) hands the engine all of it, or, of one that
+ * appends, the lines that are new. So a value holds or is refused inside the write that completes it. Runs in podfs-server.
  */
 #include "fs/handle.h"
 #include "fs/job.h"
+#include "fs/written.h"
 #include "runtime/base/util.h"
 
 #include <errno.h>
@@ -13,10 +14,9 @@
 
 /* What an opening has written. */
 struct value {
-	struct buf text; /* of all writes that held, behind what stood there when it appends */
-	bool replaces;   /* opened with O_TRUNC, or cut to nothing */
-	bool wrote;      /* or tried to */
-	bool rest;       /* text ends in an unfinished line that has not been applied */
+	struct written w; /* all of it; of one that adds lines the last, as long as that is not finished */
+	bool replaces;    /* opened with O_TRUNC, or cut to nothing */
+	bool wrote;       /* or tried to */
 };
 
 /* Which setting, of what. c is NULL for a pod's own, and for a shorthand whose container is not there yet. */
@@ -48,30 +48,34 @@ static int get_text(const struct node *n, struct buf *out)
 
 static int value_open(struct node *n, struct handle *h, struct fuse_req *req)
 {
-	if (handle_writes(h)) {
-		struct value *v = h->data = calloc(1, sizeof *v);
-		if (!v)
-			return -ENOMEM;
-		v->replaces = h->flags & O_TRUNC;
-		int r = h->flags & O_APPEND && !v->replaces ? get_text(n, &v->text) : 0;
-		if (r) {
-			buf_free(&v->text);
-			free(v);
-			return r;
-		}
-	}
+	if (!handle_writes(h))
+		return 0;
+	struct value *v = h->data = calloc(1, sizeof *v);
+	if (!v)
+		return -ENOMEM;
+	const struct spec_field *f = target_of(n).field;
+	v->replaces = h->flags & O_TRUNC;
+	v->w.one = f && f->form == SPEC_VALUE;
 	return 0;
 }
 
 /* What a dead server's opening has written so far is what holds. */
 static int value_adopt(struct node *n, struct handle *h, uint64_t off)
 {
-	int r = value_open(n, h, NULL);
+	int r = written_adopt(n, h);
+	if (!r)
+		r = value_open(n, h, NULL);
 	struct value *v = r ? NULL : h->data;
 	if (!v)
 		return r;
 	v->wrote = true;
-	return off && !(h->flags & O_APPEND) ? get_text(n, &v->text) : 0;
+	r = off && !(h->flags & O_APPEND) ? get_text(n, &v->w.text) : 0;
+	v->w.held = v->w.text.len;
+	if (r) {
+		written_free(h, &v->w);
+		free(v);
+	}
+	return r;
 }
 
 /* Made anew at the start, so that who writes and reads on one descriptor sees what he has written. */
@@ -93,13 +97,10 @@ static void value_read(struct handle *h, struct fuse_req *req, size_t size, uint
 
 /* --- writing --- */
 
-/* Lines up to here are whole; 0: there is no whole one. */
-static size_t whole_lines(const struct buf *text)
+/* What such an opening writes comes behind the lines that hold, whoever wrote them. A value is always all there is. */
+static bool adds(const struct handle *h, const struct value *v, const struct spec_field *f)
 {
-	size_t n = text->len;
-	while (n && text->data[n - 1] != '\n')
-		n--;
-	return n;
+	return f && f->form == SPEC_LINES && h->flags & O_APPEND && !v->replaces;
 }
 
 static int start_set(struct job *j, struct err *e)
@@ -111,20 +112,17 @@ static int start_set(struct job *j, struct err *e)
 	struct target t = target_of(&n);
 	if (!t.field)
 		return err_set(e, EIO, "%s: no such setting", n.row->name);
-	if (n.row->arg == SHORTHAND && !t.c) {
-		j->pos = 1; /* the container first */
-		j->fs->en->asking = 0;
-		return engine_container_create(t.pod, t.pod->spec->name, job_done, j, e);
-	}
-	j->pos = 0;
-	size_t len = j->cut ? whole_lines(&j->text) : j->text.len;
-	j->fs->en->asking = j->asked;
-	return engine_set(t.pod, t.c, t.field, j->text.data ? j->text.data : "", len, !j->uid, job_done, j, e);
+	struct setting s = { .field = t.field, .text = buf_str(&j->text), .len = j->pos, .adds = j->adds, .again = j->again,
+			     .by_root = !j->uid };
+	if (n.row->arg == SHORTHAND && !t.c)
+		return engine_define(t.pod, t.pod->spec->name, &s, job_done, j, e);
+	return engine_set(t.pod, t.c, &s, job_done, j, e);
 }
 
 static void run_set(struct job *j)
 {
 	struct err e = { 0 };
+	j->fs->en->asking = j->asked;
 	int r = start_set(j, &e);
 	j->fs->en->asking = 0;
 	job_started(j, r, &e, j->deadline_ms);
@@ -146,33 +144,17 @@ static unsigned deadline_of(const struct spec_field *f)
 	}
 }
 
-/* The opening's text is now what holds. */
-static void keep_text(struct job *j)
+/* Who adds keeps the line that is not finished: the rest of it may come. */
+static void keep_text(struct handle *h, struct job *j)
 {
-	struct handle *h = handle_find(j->fs, j->fh);
-	struct value *v = h ? h->data : NULL;
-	if (!v)
-		return;
-	buf_free(&v->text);
-	v->text = j->text;
-	j->text = (struct buf){ 0 };
-	v->rest = j->cut;
-}
-
-/* After a refusal nothing more comes of what was carried. */
-static void drop_rest(struct handle *h)
-{
-	struct value *v = h ? h->data : NULL;
-	if (!v || !v->rest)
-		return;
-	v->rest = false;
-	buf_reset(&v->text);
-}
-
-/* A program's buffer may end inside a value: stdio writes whole blocks (bash 1024 to a terminal's size, others 4096). */
-static bool may_be_cut(const struct job *j)
-{
-	return !j->cut && j->len && !(j->len % 1024) && j->text.len && j->text.data[j->text.len - 1] != '\n';
+	struct value *v = h->data;
+	size_t held = j->pos;
+	if (j->adds) {
+		size_t n = whole_lines(&j->text);
+		buf_drop_front(&j->text, n);
+		held -= n;
+	}
+	written_held(h, &v->w, &j->text, held);
 }
 
 /* A shorthand's stands in both: where it was written, and where the setting is. */
@@ -187,27 +169,14 @@ static void refused(const struct node *n, const struct err *e)
 static bool set_answer(struct job *j, struct fuse_req *req, int r, const struct err *e)
 {
 	struct node n;
-	int g = node_get(j->fs, j->ino, &n);
-	if (!r && j->pos) {
-		job_next(j, req);
-		run_set(j);
-		return true;
-	}
-	if (r == -EINVAL && req && may_be_cut(j)) {
-		j->cut = true;
-		if (whole_lines(&j->text)) {
-			job_next(j, req);
-			run_set(j);
-			return true;
-		}
-		r = 0;
-	}
-	if (r < 0 && !g)
+	struct handle *h = handle_find(j->fs, j->fh);
+	if (r < 0 && !node_get(j->fs, j->ino, &n))
 		refused(&n, e);
-	if (r < 0)
-		drop_rest(handle_find(j->fs, j->fh));
-	if (!r && req)
-		keep_text(j);
+	/* An answer that comes after its time finds the opening further on. */
+	if (r < 0 && h && req)
+		written_refused(h, &((struct value *)h->data)->w, -r, j->len, j->text.len ? j->text.data[j->text.len - 1] : '\n');
+	else if (h && req)
+		keep_text(h, j);
 	if (req && r < 0)
 		reply(req, r);
 	else if (req)
@@ -216,31 +185,36 @@ static bool set_answer(struct job *j, struct fuse_req *req, int r, const struct 
 }
 
 /* A value ends with its line: what follows in the same opening is another one. Lines add up. */
-static bool begins_anew(const struct value *v, const struct spec_field *f)
+static void begin_anew(struct value *v, const struct spec_field *f)
 {
-	return f->form == SPEC_VALUE && !v->rest && v->text.len && v->text.data[v->text.len - 1] == '\n';
+	const struct buf *text = &v->w.text;
+	if (f->form == SPEC_LINES || written_carries(&v->w) || !text->len || text->data[text->len - 1] != '\n')
+		return;
+	buf_reset(&v->w.text);
+	v->w.held = 0;
 }
 
-static void value_write(struct handle *h, struct fuse_req *req, const char *data, size_t size, uint64_t off)
+/* Moves what is carried into j, with data behind it. As long as nobody knows what becomes of that, neither does the rest of its
+ * last line. */
+static void take_text(struct job *j, struct written *w, const char *data, size_t size)
 {
-	struct node n;
+	j->again = w->held;
+	buf_put(&j->text, w->text.data, w->text.len);
+	buf_put(&j->text, data, size);
+	w->text.len = w->held;
+	w->refused = written_goes_on(size, data[size - 1]) ? ETIMEDOUT : 0;
+	if (j->adds && j->again && j->again < j->text.len && j->text.data[j->again] == '\n') { /* it is whole, and holds */
+		buf_drop_front(&j->text, j->again + 1);
+		j->again = 0;
+	}
+	j->pos = j->cut ? whole_lines(&j->text) : j->text.len;
+}
+
+static void write_now(struct handle *h, struct node *n, struct fuse_req *req, const char *data, size_t size)
+{
 	struct value *v = h->data;
-	int r = handle_node(h, &n);
-	if (!r && !v)
-		r = -EBADF;
-	if (r) {
-		reply(req, r);
-		return;
-	}
-	struct target t = target_of(&n);
-	bool anew = !t.field || begins_anew(v, t.field);
-	v->wrote = true;
-	if ((anew ? 0 : v->text.len) + size > SPEC_VALUE_MAX) {
-		drop_rest(h);
-		reply(req, node_refuse(&n, E2BIG, "more than %d bytes", SPEC_VALUE_MAX));
-		return;
-	}
-	struct job *j = job_new(&n, req, set_answer);
+	struct target t = target_of(n);
+	struct job *j = job_new(n, req, set_answer);
 	if (!j)
 		return;
 	j->fh = h->fh;
@@ -248,15 +222,39 @@ static void value_write(struct handle *h, struct fuse_req *req, const char *data
 	j->uid = req_caller(req).uid;
 	j->deadline_ms = deadline_of(t.field);
 	j->late_is_success = t.field && t.field->effect == SPEC_IMAGE;
-	if (!anew)
-		buf_put(&j->text, v->text.data, v->text.len);
-	buf_put(&j->text, data, size);
+	j->cut = written_cut(data, size);
+	j->adds = adds(h, v, t.field);
+	take_text(j, &v->w, data, size);
 	if (buf_status(&j->text)) {
 		struct err e = { .code = ENOMEM, .text = "out of memory" };
 		job_started(j, -ENOMEM, &e, 0);
 		return;
 	}
 	run_set(j);
+}
+
+static void value_write(struct handle *h, struct fuse_req *req, const char *data, size_t size, uint64_t off)
+{
+	struct node n;
+	struct value *v = h->data;
+	int r = handle_node(h, &n);
+	const struct spec_field *f = r ? NULL : target_of(&n).field;
+	if (!r && (!v || !f))
+		r = v ? -EIO : -EBADF;
+	if (!r) {
+		begin_anew(v, f);
+		v->wrote = true;
+		r = written_admit(h, &v->w, &n, data, size);
+	}
+	bool waits = !r && written_cut(data, size) && (f->form == SPEC_VALUE || !memchr(data, '\n', size));
+	if (waits)
+		r = written_carry(h, &v->w, data, size);
+	if (r)
+		reply(req, r);
+	else if (waits)
+		reply_written(req, size);
+	else
+		write_now(h, &n, req, data, size);
 }
 
 /* `> file` without a write sets the default; a line that was never finished is taken as it is. There is nobody left to
@@ -267,17 +265,18 @@ static void value_release(struct handle *h)
 	struct value *v = h->data;
 	if (!v)
 		return;
-	bool clear = v->replaces && !v->wrote;
-	if ((clear || v->rest) && !handle_node(h, &n)) {
-		struct job *j = job_new(&n, NULL, set_answer);
-		if (j) {
-			j->uid = h->uid;
-			if (v->rest)
-				buf_put(&j->text, v->text.data, v->text.len);
-			run_set(j);
-		}
+	bool clear = v->replaces && !v->wrote, carries = written_carries(&v->w);
+	struct job *j = (clear || carries) && !handle_node(h, &n) ? job_new(&n, NULL, set_answer) : NULL;
+	if (j) {
+		j->uid = h->uid;
+		j->adds = adds(h, v, target_of(&n).field);
+		j->again = v->w.held;
+		j->text = v->w.text;
+		v->w.text = (struct buf){ 0 };
+		j->pos = j->text.len;
+		run_set(j);
 	}
-	buf_free(&v->text);
+	written_free(h, &v->w);
 	free(v);
 	h->data = NULL;
 }
@@ -287,9 +286,10 @@ static void value_truncate(struct handle *h, uint64_t size)
 	struct value *v = h->data;
 	if (!v || size)
 		return;
-	buf_reset(&v->text);
+	struct buf nothing = { 0 };
+	written_held(h, &v->w, &nothing, 0);
 	v->replaces = true;
-	v->wrote = v->rest = false;
+	v->wrote = false;
 }
 
 static void value_stat(const struct node *n, struct stat *st)

@@ -92,7 +92,7 @@ int container_message_add(struct container *c, struct wire_out *o, struct err *e
 
 /* --- mkdir containers/NAME --- */
 
-static int create_apply(struct op *o, struct err *e)
+int create_apply(struct op *o, struct err *e)
 {
 	struct pod *p = o->pod;
 	if (engine_container(p, o->name))
@@ -113,7 +113,7 @@ static int create_apply(struct op *o, struct err *e)
 	return 0;
 }
 
-static void create_revert(struct op *o)
+void create_revert(struct op *o)
 {
 	struct container *c = o->keep;
 	struct container_spec *cs = c->spec;
@@ -121,7 +121,7 @@ static void create_revert(struct op *o)
 	pod_spec_drop(o->pod->spec, cs);
 }
 
-static int create_message(struct op *o, struct wire_out *out, struct err *e)
+int create_message(struct op *o, struct wire_out *out, struct err *e)
 {
 	return container_message_add(o->keep, out, e);
 }
@@ -134,13 +134,19 @@ static void create_after(struct op *o)
 	engine_changed(o->pod->engine, o->pod, CHANGE_TREE);
 }
 
-int engine_container_create(struct pod *p, const char *name, done_fn *done, void *arg, struct err *e)
+int container_may_come(struct pod *p, const char *name, struct err *e)
 {
 	int r = name_check("container", name, e);
+	if (!r && engine_session(p, name))
+		r = err_set(e, EEXIST, "container %s: a session of exec/ has that name", name);
+	return r;
+}
+
+int engine_container_create(struct pod *p, const char *name, done_fn *done, void *arg, struct err *e)
+{
+	int r = container_may_come(p, name, e);
 	if (r)
 		return r;
-	if (engine_session(p, name))
-		return err_set(e, EEXIST, "container %s: a session of exec/ has that name", name);
 	struct op *o = op_new(p, NULL, done, arg);
 	if (!o)
 		return err_set(e, ENOMEM, "container %s: out of memory", name);

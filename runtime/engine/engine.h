@@ -190,10 +190,20 @@ int engine_container_create(struct pod *p, const char *name, done_fn *done, void
 int engine_container_remove(struct container *c, done_fn *done, void *arg, struct err *e);
 
 /* --- settings: c NULL for the pod's own --- */
+/* What is written to one. */
+struct setting {
+	const struct spec_field *field;
+	const char *text;
+	size_t len;
+	bool adds;    /* behind the lines that hold when its turn has come; else it takes their place */
+	size_t again; /* adds: so many first bytes are a line that was added before, and is longer now */
+	bool by_root; /* who alone may write references that are paths of the host */
+};
 /* Writing image starts the container: done comes when it runs or that has failed, and if the image is fetched first, as soon
- * as that is under way. by_root: the caller is root, who alone may write references that are paths of the host. */
-int engine_set(struct pod *p, struct container *c, const struct spec_field *f, const char *text, size_t len, bool by_root,
-	       done_fn *done, void *arg, struct err *e);
+ * as that is under way. */
+int engine_set(struct pod *p, struct container *c, const struct setting *s, done_fn *done, void *arg, struct err *e);
+/* Of a container that is not there (yet): it is defined by the first value that holds. */
+int engine_define(struct pod *p, const char *name, const struct setting *s, done_fn *done, void *arg, struct err *e);
 /* c NULL: all containers of the pod. done comes when it has been taken on, not when it has happened. */
 int engine_ctl(struct pod *p, struct container *c, const struct ctl *ctl, done_fn *done, void *arg, struct err *e);
 

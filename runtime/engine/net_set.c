@@ -51,7 +51,8 @@ static int make_draft(struct op *o, struct err *e)
 	n->draft = pod_spec_new();
 	if (!n->draft || copy_settings(n->draft, o->pod->spec))
 		return err_set(e, ENOMEM, "%s: out of memory", o->field->name);
-	return spec_set(o->field, (struct spec_ref){ .pod = n->draft }, o->text, o->len, e);
+	int r = set_settle(o, (struct spec_ref){ .pod = n->draft }, e);
+	return r ? r : spec_set(o->field, (struct spec_ref){ .pod = n->draft }, o->text, o->len, e);
 }
 
 static int no_message(struct op *o UNUSED, struct wire_out *out, struct err *e UNUSED)
@@ -398,7 +399,8 @@ void net_bring_up(struct pod *p)
 	net_choice_show(&p->spec->net, &text);
 	p->link->net_timer.fn = on_timer;
 	timer_stop(p->engine->loop, &p->link->net_timer);
-	struct op *o = set_op(p, NULL, spec_field_find("network", SPEC_POD), buf_str(&text), text.len, on_brought_up, p);
+	struct setting as_it_is = { .field = spec_field_find("network", SPEC_POD), .text = buf_str(&text), .len = text.len, .by_root = true };
+	struct op *o = set_op(p, NULL, &as_it_is, on_brought_up, p);
 	struct err e = no_memory;
 	if (!o || op_run(o, &e))
 		on_brought_up(p, -e.code, &e);

@@ -1,7 +1,7 @@
 /* What the engine's files share and nobody else sees.
  *
  * link.c: the connection to one podfs-pod; op.c: changes of a pod's record, one behind
- * another; pod.c, container.c, session.c, pull.c: the things themselves; sandbox.c: a pod's sandbox, made and made anew; import.c:
+ * another; set.c, define.c: settings; pod.c, container.c, session.c, pull.c: the things themselves; sandbox.c: a pod's sandbox, made and made anew; import.c:
  * podfs-image; plan.c: the launch plan; start.c: the ways into a start; gc.c: images that go; policy.c: decisions as pure functions;
  * restore.c: start-up; lost.c: lost pods; see.c: phase, why, wait; events.c: `events`. net_link.c: the connection to podfs-net; net.c: what is
  * asked of it for one pod; net_set.c: settings of the network; net_again.c: after a restart of either side; net_etc.c: resolv.conf.
@@ -141,6 +141,9 @@ struct op {
 	char *record; /* the new text, when it goes along */
 	uint64_t asked, asked_after; /* engine's asking: of the message; of what follows it */
 	bool by_root, was_set;
+	bool adds;    /* text is lines for those that hold; and how it begins with the last of them: struct setting */
+	size_t again;
+	bool defines; /* the container comes with it */
 	bool waiting, ready, sent; /* its turn has come; it stands among ops; podfs-pod has it */
 	bool pending, was_pending, stop; /* the wish to start */
 	uid_t uid;
@@ -159,6 +162,12 @@ void op_go(struct op *o, int result, const struct err *e);
 void op_resume(struct pod *p); /* the sandbox has been made anew, or that has failed */
 void op_cancel(struct pod *p); /* p is about to be freed */
 struct container *op_container(const struct op *o); /* NULL when it has gone meanwhile */
+
+/* --- container.c, define.c: the parts of an op that defines container o->name --- */
+int container_may_come(struct pod *p, const char *name, struct err *e);
+int create_apply(struct op *o, struct err *e);
+void create_revert(struct op *o);
+int create_message(struct op *o, struct wire_out *out, struct err *e);
 
 /* --- pod.c, container.c --- */
 struct pod *pod_new(struct engine *en, struct pod_spec *spec); /* takes over spec; NULL: no memory */
@@ -248,8 +257,12 @@ void net_resolv_of(const char *text, const struct strs *dns, bool own, struct bu
 /* The parts of an op that sets o->field: for those that have more to do. */
 int set_apply(struct op *o, struct err *e);
 void set_revert(struct op *o);
-/* For op_run; by root. NULL: no memory. */
-struct op *set_op(struct pod *p, struct container *c, const struct spec_field *f, const char *text, size_t len, done_fn *done, void *arg);
+int set_message(struct op *o, struct wire_out *out, struct err *e);
+void set_after(struct op *o);
+/* Its turn has come: what it adds to is what r holds now, and its text the whole one. */
+int set_settle(struct op *o, struct spec_ref r, struct err *e);
+/* For op_run. NULL: no memory. */
+struct op *set_op(struct pod *p, struct container *c, const struct setting *s, done_fn *done, void *arg);
 /* Sends the limits of the spec anew: for groups that were made anew. c NULL: the pod's own. */
 int limits_apply(struct pod *p, struct container *c, struct err *e);
 

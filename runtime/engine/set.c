@@ -58,13 +58,41 @@ static int image_apply(struct op *o, struct err *e)
 	return r;
 }
 
+/* Whether the last line is still the one that is to become longer. */
+static bool ends_with(const struct buf *lines, const char *line, size_t n)
+{
+	size_t at = lines->len - n - 1;
+	return n && lines->len > n && !memcmp(lines->data + at, line, n) && lines->data[lines->len - 1] == '\n' &&
+	       (!at || lines->data[at - 1] == '\n');
+}
+
+int set_settle(struct op *o, struct spec_ref r, struct err *e)
+{
+	_cleanup_buf_ struct buf all = { 0 };
+	if (!o->adds)
+		return 0;
+	o->field->get(r, &all);
+	if (ends_with(&all, o->text, o->again))
+		all.len -= o->again + 1;
+	buf_put(&all, o->text, o->len);
+	if (buf_status(&all))
+		return err_set(e, ENOMEM, "%s: out of memory", o->field->name);
+	free(o->text);
+	o->len = all.len;
+	o->text = take_ptr(all.data);
+	o->adds = false;
+	return 0;
+}
+
 int set_apply(struct op *o, struct err *e)
 {
 	struct container *c = op_container(o);
 	if (keep_old(o))
 		return err_set(e, ENOMEM, "%s: out of memory", o->field->name);
 	o->was_pending = c && c->spec->start_pending;
-	int r = spec_set(o->field, ref_of(o), o->text, o->len, e);
+	int r = set_settle(o, ref_of(o), e);
+	if (!r)
+		r = spec_set(o->field, ref_of(o), o->text, o->len, e);
 	return r || o->field->effect != SPEC_IMAGE ? r : image_apply(o, e);
 }
 
@@ -108,7 +136,7 @@ int limits_apply(struct pod *p, struct container *c, struct err *e)
 	return r;
 }
 
-static int set_message(struct op *o, struct wire_out *out, struct err *e)
+int set_message(struct op *o, struct wire_out *out, struct err *e)
 {
 	const struct pod_spec *s = o->pod->spec;
 	switch (o->field->effect) {
@@ -144,7 +172,7 @@ static int set_message(struct op *o, struct wire_out *out, struct err *e)
 	return 0;
 }
 
-static void set_after(struct op *o)
+void set_after(struct op *o)
 {
 	struct container *c = op_container(o);
 	struct err e = { 0 };
@@ -160,40 +188,40 @@ static void set_after(struct op *o)
 		o->done(o->arg, r, &e);
 }
 
-struct op *set_op(struct pod *p, struct container *c, const struct spec_field *f, const char *text, size_t len, done_fn *done, void *arg)
+struct op *set_op(struct pod *p, struct container *c, const struct setting *s, done_fn *done, void *arg)
 {
 	struct op *o = op_new(p, c, done, arg);
 	if (o)
-		o->text = malloc(len + 1);
+		o->text = malloc(s->len + 1);
 	if (!o || !o->text) {
 		free(o);
 		return NULL;
 	}
-	memcpy(o->text, text, len);
-	o->text[len] = 0;
-	o->len = len;
-	o->field = f;
-	o->by_root = true;
-	if (f->effect == SPEC_IMAGE) /* the start completes it */
+	memcpy(o->text, s->text, s->len);
+	o->text[s->len] = 0;
+	o->len = s->len;
+	o->field = s->field;
+	o->adds = s->adds;
+	o->again = s->again;
+	o->by_root = s->by_root;
+	if (s->field->effect == SPEC_IMAGE) /* the start completes it */
 		o->asked_after = o->asked, o->asked = 0;
 	o->apply = set_apply;
 	o->revert = set_revert;
 	o->message = set_message;
 	o->after = set_after;
-	if (!net_sets(f) || !net_set_prepare(o))
+	if (!net_sets(s->field) || !net_set_prepare(o))
 		return o;
 	free(o->text);
 	free(o);
 	return NULL;
 }
 
-int engine_set(struct pod *p, struct container *c, const struct spec_field *f, const char *text, size_t len, bool by_root,
-	       done_fn *done, void *arg, struct err *e)
+int engine_set(struct pod *p, struct container *c, const struct setting *s, done_fn *done, void *arg, struct err *e)
 {
-	struct op *o = set_op(p, c, f, text, len, done, arg);
+	struct op *o = set_op(p, c, s, done, arg);
 	if (!o)
-		return err_set(e, ENOMEM, "%s: out of memory", f->name);
-	o->by_root = by_root;
+		return err_set(e, ENOMEM, "%s: out of memory", s->field->name);
 	return op_run(o, e);
 }
 

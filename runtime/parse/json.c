@@ -1,4 +1,4 @@
-/* A JSON array of strings (RFC 8259), the other way of writing words.
+/* A JSON array of strings (RFC 8259), the other way of writing words, read and written.
  *
  * Nothing but that: the server does not read JSON otherwise. What argv cannot hold (U+0000)
  * and what is not UTF-8 is refused.
@@ -94,17 +94,18 @@ static int unicode_escape(struct json *j)
 	return 0;
 }
 
+static const char escaped[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+
 static int escape(struct json *j)
 {
-	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
 	char c = peek(j);
-	const char *at = c ? strchr(from, c) : NULL;
+	const char *at = c ? strchr(escaped, c) : NULL;
 	if (c != 'u' && !at)
 		return bad(j, "unknown escape");
 	j->pos++;
 	if (c == 'u')
 		return unicode_escape(j);
-	buf_putc(&j->word, to[at - from]);
+	buf_putc(&j->word, meant[at - escaped]);
 	return 0;
 }
 
@@ -171,4 +172,30 @@ int json_words(const char *text, size_t len, struct strs *out, struct err *e)
 	}
 	buf_free(&j.word);
 	return r;
+}
+
+static void put_string(const char *w, struct buf *out)
+{
+	buf_putc(out, '"');
+	for (; *w; w++) {
+		const char *at = *w == '/' ? NULL : strchr(meant, *w);
+		if (at)
+			buf_printf(out, "\\%c", escaped[at - meant]);
+		else if ((unsigned char)*w < 0x20)
+			buf_printf(out, "\\u%04x", (unsigned)*w);
+		else
+			buf_putc(out, *w);
+	}
+	buf_putc(out, '"');
+}
+
+void json_put_words(const struct strs *words, struct buf *out)
+{
+	buf_putc(out, '[');
+	for (size_t i = 0; i < words->n; i++) {
+		if (i)
+			buf_putc(out, ',');
+		put_string(words->v[i], out);
+	}
+	buf_putc(out, ']');
 }

@@ -33,7 +33,8 @@ int parse_millis(const char *text, size_t len, uint32_t *out, struct err *e);
  * expansion. A text whose first non-blank byte is `[` is a JSON array of strings (full JSON string
  * escapes, UTF-8 checked). -EINVAL with where and what (`quote not closed`), -E2BIG (over 4096 words). */
 int parse_words(const char *text, size_t len, struct strs *out, struct err *e);
-/* The other way: text that parse_words reads back to the same words; simple words stay plain. */
+/* The other way: text that parse_words reads back to the same words; simple words stay plain. It is one line, a JSON array where a
+ * word is of several, unless words of several lines are not UTF-8. */
 void format_words(const struct strs *words, struct buf *out);
 
 /* Image references (distribution/reference, as containers-registries and Docker normalise them).

@@ -154,10 +154,24 @@ static void put_quoted(const char *w, struct buf *out)
 	buf_putc(out, '\'');
 }
 
-void format_words(const struct strs *words, struct buf *out)
+static bool has_newline(const struct strs *words)
 {
-	if (!words->n)
-		buf_puts(out, "[]");
+	for (size_t i = 0; i < words->n; i++)
+		if (strchr(words->v[i], '\n'))
+			return true;
+	return false;
+}
+
+static bool is_json(const struct strs *words)
+{
+	for (size_t i = 0; i < words->n; i++)
+		if (!span_utf8((struct span){ words->v[i], strlen(words->v[i]) }))
+			return false;
+	return true;
+}
+
+static void put_words(const struct strs *words, struct buf *out)
+{
 	for (size_t i = 0; i < words->n; i++) {
 		if (i)
 			buf_putc(out, ' ');
@@ -166,4 +180,13 @@ void format_words(const struct strs *words, struct buf *out)
 		else
 			put_quoted(words->v[i], out);
 	}
+}
+
+/* Shells write a text line by line, so that only one of one line can be written back. What is not UTF-8 is no JSON. */
+void format_words(const struct strs *words, struct buf *out)
+{
+	if (!words->n || (has_newline(words) && is_json(words)))
+		json_put_words(words, out);
+	else
+		put_words(words, out);
 }

@@ -11,5 +11,7 @@
 int words_add(struct strs *out, const struct buf *word, struct err *e);
 /* text begins with `[`, after white space. */
 int json_words(const char *text, size_t len, struct strs *out, struct err *e);
+/* The other way, on one line. The words are UTF-8. */
+void json_put_words(const struct strs *words, struct buf *out);
 
 #endif

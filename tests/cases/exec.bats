@@ -62,6 +62,46 @@ one_shell() { [ "$(in_container web 'ps | grep -c "[s]h$" || true')" -le 1 ]; }
 	grep -q '/no/such/command' "$P/web/error"
 }
 
+@test "a command longer than a program's buffer runs whole, or not at all" {
+	pod
+	local words sh
+	words=$(seq -s ' ' 1 1100)
+	for sh in bash dash 'busybox sh'; do
+		session
+		$sh -c 'echo "echo $1" >"$2"' sh "$words" "$S/cmd"
+		is "$words" "$S/out"
+		is "echo $words" "$S/cmd"
+		rmdir "$S"
+		session
+		run ! $sh -c 'echo "echo $1 '"'"'" >"$2"' sh "$words" "$S/cmd" 2>/dev/null
+		is '' "$S/cmd"
+		echo 'echo another' >"$S/cmd"
+		is another "$S/out"
+		rmdir "$S"
+		# more than a command may have: no piece of it runs
+		session
+		run ! $sh -c 'echo "echo $1" >"$2"' sh "$(seq -s ' ' 1 15000)" "$S/cmd" 2>/dev/null
+		is '' "$S/cmd"
+		rmdir "$S"
+	done
+	# bash goes on with the next line after one that was refused
+	session
+	run ! bash -c "printf \"sh -c 'echo one\necho two\n'\n\" >\"\$1\"" sh "$S/cmd"
+	is '' "$S/cmd"
+	rmdir "$S"
+	# no newline, and as long as a buffer: it may go on until it is closed
+	session
+	printf 'echo %4091s' end >"$S/cmd"
+	is end "$S/out"
+	fails 'busy' bash -c 'printf %4096s x >"$1"' sh "$S/cmd"
+	rmdir "$S"
+	session
+	printf "echo %4091s" "'" >"$S/cmd"
+	is '' "$S/cmd"
+	tail -n 1 "$P/web/error" | grep -q 'cmd.*not closed'
+	rmdir "$S"
+}
+
 @test "stdin, binary, to its end" {
 	pod
 	session

@@ -113,6 +113,125 @@ reading() { grep -qs '^State:[[:space:]]*[SD]' "/proc/$1/status"; }
 	cmp "$T/lines" "$env"
 }
 
+@test "who adds lines adds them to what holds by then, once" {
+	mkdir "$P/web" "$P/web/containers/a"
+	local env=$P/web/containers/a/env i pids=()
+	exec 5>>"$P/web/labels" 6>>"$P/web/labels"
+	echo A=1 >&5
+	echo B=2 >&6
+	echo C=3 >&5
+	is $'A=1\nB=2\nC=3' "$P/web/labels"
+	for i in $(seq 20); do (echo "k$i=v" >>"$P/web/annotations") & pids+=($!); done
+	wait_for "${pids[@]}"
+	[ "$(wc -l <"$P/web/annotations")" -eq 20 ]
+	# of env a line may stand there twice, so what is added twice is seen
+	exec 5>>"$env" 6>>"$env"
+	echo A=1 >&5
+	echo A=1 >&6
+	printf 'B=' >&5
+	printf 'long\nC=' >&5
+	printf '3\n' >&5
+	is $'A=1\nA=1\nB=long\nC=3' "$env"
+	# a line that was not finished, and others behind it by now
+	printf 'D=' >&5
+	echo E=5 >&6
+	printf '4\n' >&5
+	is $'A=1\nA=1\nB=long\nC=3\nD=\nE=5\nD=4' "$env"
+	: >"$env"
+	printf 'F=6' >&5
+	echo G=7 >&6
+	printf '\nH=' >&5
+	printf '%01024d' 8 >&5
+	printf '\n' >&5
+	is "$(printf 'F=6\nG=7\nH=%01024d' 8)" "$env"
+	# once cut to nothing, what it writes is all there is
+	truncate -s 0 /proc/self/fd/5
+	perl -e 'open F, ">>", $ARGV[0] or die; truncate F, 0; syswrite F, "F=1\n"; syswrite F, "F=2\n"' "$env"
+	is $'F=1\nF=2' "$env"
+	exec 5>&- 6>&-
+}
+
+@test "hosts goes on to follow the hostname when something is added later" {
+	mkdir "$P/web"
+	exec 5>>"$P/web/hosts"
+	echo newname >"$P/web/hostname"
+	echo '192.0.2.7 db' >&5
+	exec 5>&-
+	grep -q 'newname$' "$P/web/hosts"
+	echo third >"$P/web/hostname"
+	grep -q 'third$' "$P/web/hosts"
+	run ! grep -E 'web$|newname$' "$P/web/hosts"
+	has '^192.0.2.7 db$' "$P/web/hosts"
+}
+
+@test "a value longer than a program's buffer is taken whole, or not at all" {
+	mkdir "$P/web" "$P/web/containers/a"
+	local args=$P/web/containers/a/args env=$P/web/containers/a/env long n sh
+	echo before >"$args"
+	while read -r sh; do
+		for n in 1020 1024 2048 4090 4095 4096 4097 8192 20000; do
+			long=$(head -c $n /dev/zero | tr '\0' w)
+			run ! $sh -c 'echo "$1 and '"'"'unclosed" >"$2"' sh "$long" "$args" 2>/dev/null
+			is before "$args"
+			$sh -c 'echo "$1 rest" >"$2"' sh "$long" "$args"
+			is "$long rest" "$args"
+			$sh -c 'printf %s "$1" >"$2"' sh "$long" "$args"
+			is "$long" "$args"
+			$sh -c 'echo "A=$1" >"$2"; echo "B=$1" >>"$2"; echo C=3 >>"$2"' sh "$long" "$env"
+			is "A=$long"$'\n'"B=$long"$'\nC=3' "$env"
+			echo before >"$args"
+		done
+		# more than a value may have: no piece of it is one
+		long=$(head -c 100000 /dev/zero | tr '\0' w)
+		run ! $sh -c 'echo "$1" >"$2"' sh "$long" "$args" 2>/dev/null
+		is before "$args"
+		run ! $sh -c 'printf "%s rest\n" "$1" >"$2"' sh "$long" "$args" 2>/dev/null
+		is before "$args"
+		run ! $sh -c 'echo "A=$1" >>"$2"' sh "$long" "$env" 2>/dev/null
+		[ "$(wc -l <"$env")" -eq 3 ]
+	done < <(shells)
+	# bash writes line by line, and goes on after a line that was refused
+	run ! bash -c "printf \"sh -c 'one\ntwo\nthree'\n\" >\"\$1\"" sh "$args"
+	is before "$args"
+	run ! bash -c "echo \"sh -c 'one
+two'\" >\"\$1\"" sh "$args"
+	is before "$args"
+}
+
+@test "what was carried to close(2) and is refused there stands in error, and changes nothing" {
+	mkdir "$P/web" "$P/web/containers/a"
+	local c=$P/web/containers/a long
+	long=$(head -c 1023 /dev/zero | tr '\0' w)
+	echo before >"$c/args"
+	printf "%s'" "$long" >"$c/args"
+	is before "$c/args"
+	tail -n 1 "$c/error" | grep -q 'args.*not closed'
+	echo A=1 >"$c/env"
+	printf '%sx' "$long" >>"$c/env"
+	is A=1 "$c/env"
+	tail -n 1 "$c/error" | grep -q 'env'
+	# the rest of a line whose beginning was refused is no line
+	fails 'nvalid argument' perl -e 'open F, ">>", $ARGV[0] or die;
+		defined syswrite F, "nothing\n" . "B=" . "x" x 1014 and exit;
+		print STDERR $! if !defined syswrite F, "y=1\n"; syswrite F, "C=3\n"; exit 1' "$c/env"
+	is $'A=1\nC=3' "$c/env"
+}
+
+@test "what is read can be written back: words of several lines" {
+	mkdir "$P/web" "$P/web/containers/a" "$P/web/containers/b"
+	local a=$P/web/containers/a/args b=$P/web/containers/b/args sh
+	echo '["a b","\n","it'"'"'s \"q\" \\ \u0001 é"]' >"$a"
+	[ "$(wc -l <"$a")" -eq 1 ]
+	while read -r sh; do
+		$sh -c 'x=$(cat "$1"); printf "%s\n" "$x" >"$2"' sh "$a" "$b"
+		cmp "$a" "$b"
+		: >"$b"
+	done < <(shells)
+	unmount_podfs
+	mount_podfs
+	printf '%s\n' '["a b","\n","it'"'"'s \"q\" \\ \u0001 é"]' | cmp - "$a"
+}
+
 @test "every common program reads a virtual file whole" {
 	mkdir "$P/web"
 	local f=$P/web/describe

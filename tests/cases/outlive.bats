@@ -225,6 +225,42 @@ put() { echo "$1" >"$2"; }
 	has '^running' "$c/state"
 }
 
+@test "lines that are added while the server dies are added once; half a line is none" {
+	needs_resend
+	mkdir "$P/web" "$P/web/containers/a"
+	local c=$P/web/containers/a server pod i writers='' long
+	pod=$(pod_pid web) server=$(server_pid)
+	exec 5>>"$c/env"
+	echo A=1 >&5
+	kill -STOP "$pod"
+	append B=2 "$c/env" & writers+=" $!"
+	append 192.0.2.7\ db "$P/web/hosts" & writers+=" $!"
+	append C=3 "$P/web/labels" & writers+=" $!"
+	for i in $writers; do within 5 blocked "$i"; done
+	kill -9 "$server"
+	gone "$server"
+	kill -CONT "$pod"
+	for i in $writers; do wait "$i"; done
+	echo D=4 >&5
+	is $'A=1\nB=2\nD=4' "$c/env"
+	is C=3 "$P/web/labels"
+	[ "$(grep -c '192.0.2.7 db' "$P/web/hosts")" -eq 1 ]
+	# what a server had of a line that was not finished is gone with it, and the rest alone is refused
+	long=$(head -c 1022 /dev/zero | tr '\0' x)
+	exec 6>"$c/args"
+	printf 'E=%s' "$long" >&5
+	printf '%sxx' "$long" >&6
+	kill_server
+	fails 'Input/output error' bash -c 'echo y=1 >&5'
+	fails 'Input/output error' bash -c 'echo " more" >&6'
+	exec 5>&- 6>&-
+	is $'A=1\nB=2\nD=4' "$c/env"
+	is '' "$c/args"
+	tail -n 1 "$c/error" | grep -q 'server was started again'
+	append F=6 "$c/env"
+	is $'A=1\nB=2\nD=4\nF=6' "$c/env"
+}
+
 @test "a stream that is read and one that is written lose nothing and double nothing over many kills" {
 	needs_resend
 	run_pod web "$forever"

@@ -89,6 +89,22 @@ refused_whole() {
 	fails "$1" dd if="$T/lines" of="$2" bs=64k
 }
 
+@test "ports that are added at the same time, and to what holds by then" {
+	mkdir "$P/web"
+	local i pids=()
+	exec 5>>"$P/web/ports" 6>>"$P/web/ports"
+	echo 8080:80 >&5
+	echo 8081:80 >&6
+	fails 'in use' bash -c 'echo 8080:81 >&5'
+	echo 8082:80 >&5
+	exec 5>&- 6>&-
+	is $'8080:80/tcp\n8081:80/tcp\n8082:80/tcp' "$P/web/ports"
+	for i in $(seq 10 29); do (echo "90$i:80" >>"$P/web/ports") & pids+=($!); done
+	wait_for "${pids[@]}"
+	[ "$(wc -l <"$P/web/ports")" -eq 23 ]
+	[ "$(host ss -Hlnt | grep -c ':90[12][0-9] ')" -ge 20 ]
+}
+
 @test "200 published ports of one pod" {
 	web web
 	local i

@@ -81,6 +81,55 @@ said() { tail -n 1 "$2" | grep -qiE -- "$1" || { echo "the last line of $2 is:";
 	done
 }
 
+@test "a shorthand that is refused, or empty, defines no container" {
+	make_image none '{"Env":["PATH=/bin"]}'
+	mkdir "$P/h"
+	refused 'nvalid argument' "$P/h/command" "'open"
+	said 'command: quote' "$P/h/error"
+	refused 'nvalid argument' "$P/h/image" 'BAD REF'
+	said 'image: .*BAD REF' "$P/h/error"
+	refused 'nvalid argument' "$P/h/pull" nosuch
+	refused 'nvalid argument' "$P/h/image" none
+	said 'neither ENTRYPOINT nor CMD' "$P/h/error"
+	cat "$P/h/image" >"$P/h/image"
+	: >"$P/h/image"
+	: >"$P/h/command"
+	echo >"$P/h/command"
+	[ -z "$(ls "$P/h/containers")" ]
+	is '' "$P/h/command"
+	# a value that holds does, and two at once define one
+	echo true >"$P/h/command" &
+	local first=$!
+	echo Never >"$P/h/pull"
+	wait $first
+	is h <(ls "$P/h/containers")
+	is true "$P/h/containers/h/command"
+	is Never "$P/h/containers/h/pull"
+	: >"$P/h/command"
+	is '' "$P/h/command"
+	mkdir "$P/i"
+	import busybox
+	mkdir "$P/i/exec/i"
+	refused 'File exists' "$P/i/command" true
+	rmdir "$P/i/exec/i"
+	echo 'sh -c "exit 3"' >"$P/i/command"
+	echo busybox >"$P/i/image"
+	is 3 "$P/i/wait/ended"
+	mkdir "$P/j"
+	echo busybox >"$P/j/image"
+	is busybox "$P/j/containers/j/image"
+	is 0 "$P/j/wait/ended"
+}
+
+@test "verbs of one write: each is one, or none is done" {
+	run_pod web "$forever"
+	run ! dash -c 'printf "pause\nbogus\n" >"$1"' sh "$P/web/ctl"
+	said 'bogus is not a verb' "$P/web/error"
+	has '^running' "$P/web/containers/web/state"
+	dash -c 'printf "pause\n\nunpause\npause\n" >"$1"' sh "$P/web/containers/web/ctl"
+	has '^paused' "$P/web/containers/web/state"
+}
+
 @test "an image that is not there, and may not be fetched" {
 	mkdir "$P/web" "$P/web/containers/web"
 	refused 'nvalid argument' "$P/web/containers/web/pull" never

@@ -344,11 +344,21 @@ void rig_done(void *arg, int result, const struct err *e)
 }
 
 /* 0: it is under way, or over. */
+static int set(struct pod *p, const char *field, const char *text, bool adds, bool by_root)
+{
+	struct setting s = { .field = spec_field_find(field, SPEC_POD), .text = text, .len = strlen(text), .adds = adds, .by_root = by_root };
+	assert_non_null(s.field);
+	return engine_set(p, NULL, &s, rig_done, NULL, &rig.err);
+}
+
 int rig_set(struct pod *p, const char *field, const char *text, bool by_root)
 {
-	const struct spec_field *f = spec_field_find(field, SPEC_POD);
-	assert_non_null(f);
-	return engine_set(p, NULL, f, text, strlen(text), by_root, rig_done, NULL, &rig.err);
+	return set(p, field, text, false, by_root);
+}
+
+int rig_add(struct pod *p, const char *field, const char *text)
+{
+	return set(p, field, text, true, true);
 }
 
 const char *rig_text(const struct wire_in *in, int key)

@@ -46,6 +46,7 @@ void rig_answer(int sock, const struct wire_in *in, struct answer a);
 void rig_rounds(void);                     /* of the loop, until nothing is left to do */
 void rig_done(void *arg, int result, const struct err *e);
 int rig_set(struct pod *p, const char *field, const char *text, bool by_root);
+int rig_add(struct pod *p, const char *field, const char *text); /* behind what is there; by root */
 const char *rig_text(const struct wire_in *in, int key); /* "" */
 unsigned rig_count(const struct wire_in *in, int key);
 

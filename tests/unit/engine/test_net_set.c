@@ -130,6 +130,31 @@ static void ports_and_networks_come_one_behind_another(void **state)
 	assert_string_equal(rig_text(in, K_PORT), "8081:80/tcp");
 }
 
+static void ports_are_added_to_what_holds_when_their_turn_comes(void **state)
+{
+	struct pod *p = rig_made("web", NULL);
+	rig.done = 0;
+	assert_int_equal(rig_add(p, "ports", "8080:80\n"), 0);
+	assert_int_equal(rig_add(p, "ports", "8081:80\n"), 0);
+	assert_int_equal(rig_add(p, "ports", "8082:80\n"), 0);
+	struct wire_in *in = rig_net(N_PORTS);
+	assert_int_equal(rig_count(in, K_PORT), 1);
+	rig_net_answer(in, 0);
+	rig_pod_answer(p, rig_pod_asked(p, W_RECORD), 0);
+	in = rig_net(N_PORTS);
+	assert_int_equal(rig_count(in, K_PORT), 2);
+	rig_net_answer(in, .result = -EADDRINUSE, .words = "8081:80/tcp: in use");
+	in = rig_net(N_PORTS);
+	assert_int_equal(rig_count(in, K_PORT), 2);
+	assert_string_equal(rig_text(in, K_PORT), "8080:80/tcp");
+	rig_net_answer(in, 0);
+	in = rig_pod_asked(p, W_RECORD);
+	assert_true(rig_record_has(in, "8082:80/tcp"));
+	assert_false(rig_record_has(in, "8081"));
+	rig_pod_answer(p, in, 0);
+	assert_int_equal(p->spec->ports.n, 2);
+}
+
 /* --- CNI --- */
 
 static struct pod *on_cni(const char *name)
@@ -239,6 +264,7 @@ int main(void)
 		RIG_TEST(ports_are_podfs_nets_first),
 		RIG_TEST(rates_are_podfs_nets_first),
 		RIG_TEST(ports_and_networks_come_one_behind_another),
+		RIG_TEST(ports_are_added_to_what_holds_when_their_turn_comes),
 		RIG_TEST(others_do_not_wait_for_plugins),
 		RIG_TEST(what_is_no_address_is_refused),
 		RIG_TEST(a_start_without_network_fails_in_words),

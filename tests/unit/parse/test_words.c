@@ -147,6 +147,19 @@ static void all_bytes_come_back(void **state)
 	strs_free(&w);
 }
 
+static void written_as(const char *const text[][2], size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct strs w = { 0 };
+		_cleanup_buf_ struct buf b = { 0 };
+		assert_int_equal(parse_words(text[i][0], strlen(text[i][0]), &w, NULL), 0);
+		format_words(&w, &b);
+		assert_string_equal(buf_str(&b), text[i][1]);
+		reads_back(&w);
+		strs_free(&w);
+	}
+}
+
 static void simple_words_stay_plain(void **state)
 {
 	static const char *const text[][2] = {
@@ -156,14 +169,19 @@ static void simple_words_stay_plain(void **state)
 		{ "'[' x ]", "'[' x ']'" },
 		{ "[]", "[]" },
 	};
-	EACH(text, i) {
-		struct strs w = { 0 };
-		_cleanup_buf_ struct buf b = { 0 };
-		assert_int_equal(parse_words(text[i][0], strlen(text[i][0]), &w, NULL), 0);
-		format_words(&w, &b);
-		assert_string_equal(buf_str(&b), text[i][1]);
-		strs_free(&w);
-	}
+	written_as(text, ARRAY_LEN(text));
+}
+
+static void words_of_several_lines_are_one_line_of_json(void **state)
+{
+	static const char *const text[][2] = {
+		{ "a '\n'", "[\"a\",\"\\n\"]" },
+		{ "sh -c 'echo \"it'\\''s\"\n\techo /\\\n'", "[\"sh\",\"-c\",\"echo \\\"it's\\\"\\n\\techo /\\\\\\n\"]" },
+		{ "[\"\\n\\u0001\\u007f\\u00e9\\b\"]", "[\"\\n\\u0001\x7f\xc3\xa9\\b\"]" },
+		{ "'a\tb'", "'a\tb'" },
+		{ "'\xff\n'", "'\xff\n'" },
+	};
+	written_as(text, ARRAY_LEN(text));
 }
 
 static void there_are_bounds(void **state)
@@ -198,6 +216,7 @@ int main(void)
 		cmocka_unit_test(bad_words_are_refused),
 		cmocka_unit_test(all_bytes_come_back),
 		cmocka_unit_test(simple_words_stay_plain),
+		cmocka_unit_test(words_of_several_lines_are_one_line_of_json),
 		cmocka_unit_test(there_are_bounds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
