@@ -83,6 +83,40 @@ one_shell() { [ "$(in_container web 'ps | grep -c "[s]h$" || true')" -le 1 ]; }
 	grep -q '/no/such/command' "$P/web/error"
 }
 
+@test "a command that was refused leaves its session usable" {
+	pod
+	session
+	echo pause >"$P/web/ctl"
+	refused 'busy' "$S/cmd" 'echo hi'
+	grep -q paused "$P/web/error"
+	is '' "$S/cmd"
+	echo unpause >"$P/web/ctl"
+	echo 'echo hi' >"$S/cmd"
+	is hi "$S/out"
+	is 0 "$S/exit"
+	rmdir "$S"
+}
+
+@test "a session whose command could not be begun, for a reason that is not the command's, is usable" {
+	import busybox
+	mkdir "$P/web" "$P/web/containers/web"
+	echo "$forever" >"$P/web/command"
+	echo /w >"$P/web/containers/web/workdir"
+	echo busybox >"$P/web/image"
+	local root=$P/web/containers/web/root
+	rmdir "$root/w"
+	touch "$root/w"
+	session
+	refused 'Not a directory' "$S/cmd" 'echo hi'
+	tail -n 1 "$P/web/error" | grep -q 'workdir /w'
+	is '' "$S/cmd"
+	rm "$root/w"
+	echo 'echo hi' >"$S/cmd"
+	is hi "$S/out"
+	is 0 "$S/exit"
+	rmdir "$S"
+}
+
 @test "stdin, binary, to its end" {
 	pod
 	session
