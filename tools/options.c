@@ -1,6 +1,7 @@
 /* The command line of podfs: see options.h. */
 #include "tools/options.h"
 
+#include "runtime/base/users.h"
 #include "runtime/base/util.h"
 
 #include <errno.h>
@@ -181,6 +182,7 @@ int options_read(struct options *o, int argc, char **argv, struct err *e)
 {
 	*o = (struct options){ .flags = MS_NOSUID | MS_NODEV };
 	int r = config_defaults(&o->cfg);
+	o->cfg.has_user = user_exists;
 	if (!r)
 		r = read_argv(o, argc, argv, e);
 	if (r || o->help || o->version)

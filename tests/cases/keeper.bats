@@ -204,6 +204,7 @@ second_is_empty() { [ -z "$(cat "$T/p2/.node/leaving")" ]; }
 		max_pods=many||2|max_pods
 		state=relative||2|state
 		grace=soon||2|grace
+		users=root nosuch_user||2|users: there is no user nosuch_user
 		config=/no/such/file||1|/no/such/file
 		|/no/such/place|1|/no/such/place
 		|/etc/passwd|1|/etc/passwd
@@ -247,10 +248,10 @@ second_is_empty() { [ -z "$(cat "$T/p2/.node/leaving")" ]; }
 	has '^grace *= *8$' "$P/.node/config"
 	unmount_podfs
 	local pair
-	for pair in 'nosuchkey = 1' 'grace = soon' 'restart = Perhaps' 'max_pods' $'[nosection]\nx = 1'; do
+	for pair in 'nosuchkey = 1' 'grace = soon' 'restart = Perhaps' 'max_pods' 'users = root nosuch_user' $'[nosection]\nx = 1'; do
 		printf '[node]\nmax_pods = 3\n%s\n' "$pair" >"$T/bad.conf"
 		run timeout 30 "$podfs" -o "$(options "config=$T/bad.conf")" "$P"
-		[ "$status" -eq 1 ] || [ "$status" -eq 2 ]
+		[ "$status" -eq 2 ]
 		[[ $output == *"$T/bad.conf:"[34]:* ]] || { echo "$pair: $output"; return 1; }
 		[ "${#lines[@]}" -eq 1 ]
 	done
