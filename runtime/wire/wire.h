@@ -42,7 +42,7 @@ enum wire_op {
 	                   ends it: -errno and which */
 	W_POLICY,       /* K_NAME? K_RESTART K_GRACE K_BACKOFF…: changed without a start */
 	W_HOSTNAME,     /* K_HOSTNAME K_HOSTS: sethostname and /etc/hostname, /etc/hosts */
-	W_SHARE,        /* K_SHARE: "ipc net uts [pid]", only while no container runs (-EBUSY) */
+	W_SHARE,        /* K_SHARE: "ipc net uts [pid]", changed only while no container runs (-EBUSY) */
 	W_EXEC,         /* K_SESSION K_NAME K_ARG* [K_TTY K_ROWS K_COLS]: the reply carries fds:
 	                   in, out, err; with K_TTY one: the terminal's master; with K_MERGE: in, out. A failure with
 	                   K_CODE (126, 127) is the command's and ends the session; without, the session is
