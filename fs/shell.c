@@ -259,6 +259,7 @@ static int start(struct node *n, struct handle *h, struct fuse_req *req)
 	static char sh[] = "/bin/sh";
 	static char *argv[] = { sh, NULL };
 	j->fh = h->fh;
+	j->late_is_undone = true;
 	job_next(j, req);
 	r = engine_session_run(s, &(struct strs){ argv, 1 }, true, job_done, j, &e);
 	job_started(j, r, &e, JOB_START_MS);
