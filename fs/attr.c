@@ -66,18 +66,29 @@ void node_stat(const struct node *n, struct stat *st)
 	st->st_blocks = (st->st_size + 511) / 512;
 }
 
+/* want: S_IROTH or S_IWOTH. The caller's groups are only looked for where it makes a difference. */
+static bool may(struct fuse_req *req, uid_t owner, gid_t group, mode_t mode, mode_t want)
+{
+	struct caller who = req_caller(req);
+	if (who.uid == 0)
+		return true;
+	if (who.uid == owner)
+		return mode >> 6 & want;
+	if ((mode >> 3 & want) == (mode & want))
+		return mode & want;
+	return (req_in_group(req, group) ? mode >> 3 : mode) & want;
+}
+
 bool node_may_write(const struct node *n, struct fuse_req *req)
 {
 	struct stat st;
-	struct caller who = req_caller(req);
 	node_stat(n, &st);
-	if (who.uid == 0)
-		return true;
-	if (who.uid == st.st_uid)
-		return st.st_mode & S_IWUSR;
-	if (st.st_mode & S_IWOTH)
-		return true;
-	return st.st_mode & S_IWGRP && req_in_group(req, st.st_gid);
+	return may(req, st.st_uid, st.st_gid, st.st_mode, S_IWOTH);
+}
+
+bool pod_may_read(const struct pod *p, struct fuse_req *req)
+{
+	return may(req, p->spec->owner, p->spec->group, p->spec->mode, S_IROTH);
 }
 
 int node_link(const struct node *n, char *out, size_t size)

@@ -240,6 +240,21 @@ static void mkdir_object(struct fs *fs, struct node *dir, struct fuse_req *req, 
 	job_started(j, r, &e, JOB_SHORT_MS);
 }
 
+/* The folder has been locked since before this was sent first, when the name was not there. So when it is, either the server before
+ * this one has made it, or somebody by another way since the kernel looked: what it finds itself it refuses without asking. */
+static void mkdir_there(struct fs *fs, const struct node *dir, struct fuse_req *req, const struct node *n, const char *name)
+{
+	struct err e = { 0 };
+	if (fs->again) {
+		reply_node(req, n);
+		return;
+	}
+	err_set(&e, EEXIST, n->row == &rows[R_SHELL] ? "%s %s: a container has that name" : "%s %s: exists already",
+		object_word(dir), name);
+	object_refused(dir, &e);
+	reply(req, -EEXIST);
+}
+
 static int check_folder(struct fs *fs, struct fuse_req *req, uint64_t parent, struct node *dir)
 {
 	int r = node_get(fs, parent, dir);
@@ -255,11 +270,7 @@ void op_mkdir(struct fs *fs, struct fuse_req *req, uint64_t parent, const char *
 	if (r) {
 		reply(req, r);
 	} else if (!node_child(&dir, name, &n)) {
-		/* The folder has been locked since before this was sent first, when the name was not there. */
-		if (fs->again)
-			reply_node(req, &n);
-		else
-			reply(req, -EEXIST);
+		mkdir_there(fs, &dir, req, &n, name);
 	} else if (row_number(dir.row) == R_IMAGES || row_number(dir.row) == R_IMAGE_DIR) {
 		r = image_mkdir(&dir, name, &n);
 		if (r)

@@ -20,6 +20,7 @@ struct fs {
 	struct session_fd *fuse;
 	uint64_t started_ns; /* CLOCK_REALTIME */
 	uint64_t request;    /* fuse.c: number of the request being handled */
+	struct fuse_req *req; /* fuse.c: the same, while its operation runs: says who asks. NULL: none does */
 	bool again;          /* fuse.c: a server that is gone had it before, and may have carried it out */
 	const void *message; /* fuse.c: that request as it came, its length in its first four bytes */
 

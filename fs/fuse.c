@@ -36,9 +36,12 @@ struct session_fd {
 	size_t nadopted;
 };
 
+/* Of each operation, which it begins: from here on it is known who asks. */
 static struct fs *fs_of(fuse_req_t req)
 {
-	return ((struct session_fd *)fuse_req_userdata(req))->fs;
+	struct fs *fs = ((struct session_fd *)fuse_req_userdata(req))->fs;
+	fs->req = req;
+	return fs;
 }
 
 /* --- replies --- */
@@ -363,6 +366,7 @@ static void on_readable(struct watch *w, uint32_t events UNUSED)
 		note_request(s);
 		if (!interrupts_another(s))
 			fuse_session_process_buf(s->se, &s->buf);
+		s->fs->req = NULL;
 	}
 	if (fuse_session_exited(s->se))
 		s->loop->stop = true;

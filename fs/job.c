@@ -7,13 +7,43 @@
 
 #define GRACE_MS 200 /* a stray signal does not cut short what is done in a moment */
 
+/* What was asked has been handed on and can't be called back, so more than this is not known. */
+static void tell_late(const struct job *j)
+{
+	struct node n;
+	unsigned seconds = j->deadline_ms / 1000;
+	const char *then = j->late_is_undone ? "what was asked is taken back when it does" :
+		"what was asked is under way, and holds or fails when it does: `events` says so then";
+	if (node_get(j->fs, j->ino, &n))
+		return;
+	if (n.ref.pod)
+		node_refuse(&n, ETIMEDOUT, "podfs-pod of %s has not answered for %u s; %s", n.ref.pod->spec->name, seconds, then);
+	else
+		node_refuse(&n, ETIMEDOUT, "not done after %u s; it is under way, and `events` says how it ends", seconds);
+}
+
+static void tell_after_all(const struct job *j, int r)
+{
+	struct node n;
+	char name[300];
+	if (node_get(j->fs, j->ino, &n))
+		return;
+	node_name(&n, name, sizeof name);
+	engine_event(j->fs->en, n.ref.pod, n.ref.c, "%s: %s after all", name, r < 0 ? "refused" : "done");
+}
+
 static void job_lapse(struct park *p, struct fuse_req *req, int why)
 {
 	struct job *j = container_of(p, struct job, park);
-	if (why == -ETIMEDOUT && j->late_is_success)
+	if (why == -ETIMEDOUT && j->late_is_success) {
 		reply_written(req, j->len);
-	else
-		reply(req, why);
+		return;
+	}
+	if (why == -ETIMEDOUT) {
+		tell_late(j);
+		j->told_late = !j->late_is_undone;
+	}
+	reply(req, why);
 }
 
 struct job *job_new(const struct node *n, struct fuse_req *req, job_fn *fn)
@@ -43,6 +73,8 @@ static void finish(struct job *j, int r, const struct err *e)
 	j->req = NULL;
 	if (j->fn(j, req, r, e))
 		return;
+	if (j->told_late)
+		tell_after_all(j, r);
 	buf_free(&j->text);
 	free(j);
 }
@@ -64,6 +96,7 @@ void job_started(struct job *j, int r, const struct err *e, unsigned deadline_ms
 {
 	struct err copy = { 0 };
 	j->in_call = false;
+	j->deadline_ms = deadline_ms;
 	if (r < 0 || j->done) {
 		/* j->err is gone with j, should fn call the engine again. */
 		copy = r < 0 ? *e : j->err;

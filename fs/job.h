@@ -28,6 +28,8 @@ struct job {
 	int result;
 	struct err err;
 	bool late_is_success;   /* when its time is over, the write has been taken on */
+	bool late_is_undone;    /* what comes after that is taken back */
+	bool told_late;         /* it was answered ETIMEDOUT: the end is an event */
 	unsigned deadline_ms;   /* of each of its calls, where there are several */
 	/* for fn */
 	uint64_t ino, fh;

@@ -33,6 +33,8 @@ int node_link(const struct node *n, char *out, size_t size);
 void node_name(const struct node *n, char *out, size_t size);
 /* Whether the caller may write: as default_permissions judges it, asked again. */
 bool node_may_write(const struct node *n, struct fuse_req *req);
+/* Whether the caller may read the pod's folder. */
+bool pod_may_read(const struct pod *p, struct fuse_req *req);
 
 /* Refuses a write: the sentence goes to the nearest error, and the result is -code. */
 int node_refuse(const struct node *n, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -11,12 +11,12 @@
 #include "fs/ledger.h"
 #include "fs/shell.h"
 #include "fs/wait.h"
+#include "runtime/base/users.h"
 #include "runtime/base/util.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -106,20 +106,6 @@ static int read_argv(struct server *s, int argc, char **argv, struct err *e)
 
 /* --- users --- */
 
-/* Only /etc/passwd: other sources may ask the network. -1: no such user. */
-static uid_t find_user(const char *name)
-{
-	char *end;
-	unsigned long n = strtoul(name, &end, 10);
-	if (!*end)
-		return (uid_t)n;
-	_cleanup_file_ FILE *f = fopen("/etc/passwd", "re");
-	for (struct passwd *p; f && (p = fgetpwent(f));)
-		if (!strcmp(p->pw_name, name))
-			return p->pw_uid;
-	return (uid_t)-1;
-}
-
 static int read_users(struct server *s, struct err *e)
 {
 	_cleanup_free_ char *list = strdup(s->cfg.users ? s->cfg.users : "");
@@ -130,7 +116,7 @@ static int read_users(struct server *s, struct err *e)
 	if (!s->fs.users)
 		return err_set(e, ENOMEM, "out of memory");
 	for (char *name = strtok_r(list, " \t", &save); name; name = strtok_r(NULL, " \t", &save)) {
-		uid_t uid = find_user(name);
+		uid_t uid = user_find(name);
 		if (uid == (uid_t)-1)
 			return err_set(e, EINVAL, "users: there is no user %s", name);
 		s->fs.users[s->fs.nusers++] = uid;

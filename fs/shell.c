@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 
-#define QUEUED_MAX 16 /* outputs of one container that wait; the oldest makes room */
+#define QUEUED_MAX 16 /* shells of one container whose output waits */
 
 /* The output of a shell that was opened for writing. */
 struct shell {
@@ -55,17 +55,26 @@ static void shell_drop(struct fs *fs, struct shell *sh)
 	free(sh);
 }
 
-static void make_room(struct fs *fs, uint64_t container)
+/* Room for one more of n's container: the oldest output of a shell that has ended goes, if nobody reads it. One that runs is
+ * never ended for another. */
+static int make_room(struct node *n)
 {
-	unsigned n = 0;
+	unsigned waiting = 0;
 	struct shell *oldest = NULL;
-	for (struct shell *sh = fs->shells; sh; sh = sh->next)
-		if (sh->container == container && !sh->reader) {
-			oldest = oldest ? oldest : sh;
-			n++;
-		}
-	if (n >= QUEUED_MAX)
-		shell_drop(fs, oldest);
+	for (struct shell *sh = n->fs->shells; sh; sh = sh->next) {
+		if (sh->container != node_serial(n) || sh->reader)
+			continue;
+		const struct session *s = session_by(n->fs, sh->session);
+		if (!oldest && (!s || s->state == S_ENDED))
+			oldest = sh;
+		waiting++;
+	}
+	if (waiting < QUEUED_MAX)
+		return 0;
+	if (!oldest)
+		return node_refuse(n, EBUSY, "%d shells run whose output nobody reads: read it, or let them end", QUEUED_MAX);
+	shell_drop(n->fs, oldest);
+	return 0;
 }
 
 /* Serials grow, so the order of serials is the order of opening. */
@@ -199,10 +208,8 @@ static int connect_streams(struct handle *h, uint64_t container)
 	o->in = stream_get(h->fs, o->session, STREAM_IN);
 	if (!o->in)
 		return -ENOMEM;
-	if (!handle_reads(h)) {
-		make_room(h->fs, container);
+	if (!handle_reads(h))
 		return queue(h->fs, o->session, container, h->uid);
-	}
 	o->out = stream_get(h->fs, o->session, STREAM_OUT);
 	return o->out ? 0 : -ENOMEM;
 }
@@ -235,7 +242,10 @@ static int start(struct node *n, struct handle *h, struct fuse_req *req)
 	struct caller who = req_caller(req);
 	struct opening *o = h->data;
 	struct session *s;
-	int r = engine_session_create(n->ref.pod, "", who.uid, who.gid, &s, &e);
+	int r = handle_reads(h) ? 0 : make_room(n);
+	if (r)
+		return r;
+	r = engine_session_create(n->ref.pod, "", who.uid, who.gid, &s, &e);
 	if (r)
 		return node_refused(n, &e);
 	o->session = s->entity.serial;
@@ -249,6 +259,7 @@ static int start(struct node *n, struct handle *h, struct fuse_req *req)
 	static char sh[] = "/bin/sh";
 	static char *argv[] = { sh, NULL };
 	j->fh = h->fh;
+	j->late_is_undone = true;
 	job_next(j, req);
 	r = engine_session_run(s, &(struct strs){ argv, 1 }, true, job_done, j, &e);
 	job_started(j, r, &e, JOB_START_MS);

@@ -46,7 +46,8 @@ int show_pods(const struct ref *r, struct buf *out)
 	struct table t;
 	table_begin(&t, heads, ARRAY_LEN(heads));
 	for (size_t i = 0; i < r->en->npods; i++)
-		pod_cells(&t, r->en->pods[i]);
+		if (ref_sees(r, r->en->pods[i]))
+			pod_cells(&t, r->en->pods[i]);
 	return table_end(&t, out);
 }
 
@@ -75,6 +76,8 @@ int show_wide(const struct ref *r, struct buf *out)
 	table_begin(&t, heads, ARRAY_LEN(heads));
 	for (size_t i = 0; i < r->en->npods; i++) {
 		const struct pod *p = r->en->pods[i];
+		if (!ref_sees(r, p))
+			continue;
 		if (p->spec->owner != known) {
 			known = p->spec->owner;
 			buf_reset(&owner);

@@ -68,6 +68,8 @@ int show_top(const struct ref *r, struct buf *out)
 	table_begin(&t, heads, ARRAY_LEN(heads));
 	for (size_t i = 0; i < r->en->npods; i++) {
 		const struct pod *p = r->en->pods[i];
+		if (!ref_sees(r, p))
+			continue;
 		row(&t, p, NULL);
 		for (size_t k = 0; k < p->ncontainers; k++)
 			row(&t, p, p->containers[k]);

@@ -373,7 +373,7 @@ void stream_close(struct stream *st)
 static void close_late(struct stream *st)
 {
 	struct session *s = session_of(st);
-	if (!st->close_wanted || (s && descriptor(st) == -EAGAIN))
+	if (!st->close_wanted || (s && s->state != S_NEW && descriptor(st) == -EAGAIN))
 		return;
 	st->close_wanted = false;
 	if (s)

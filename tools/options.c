@@ -1,6 +1,7 @@
 /* The command line of podfs: see options.h. */
 #include "tools/options.h"
 
+#include "runtime/base/users.h"
 #include "runtime/base/util.h"
 
 #include <errno.h>
@@ -29,11 +30,26 @@ static const struct mount_option {
 	{ "users", 0, 0 }, { "nousers", 0, 0 }, { "owner", 0, 0 },   { "group", 0, 0 },
 	{ "nofail", 0, 0 }, { "_netdev", 0, 0 }, { "defaults", 0, 0 }, { "strictatime", 0, 0 },
 	{ "nostrictatime", 0, 0 }, { "iversion", 0, 0 }, { "noiversion", 0, 0 }, { "silent", 0, 0 }, { "loud", 0, 0 },
+	{ "lazytime", 0, 0 }, { "nolazytime", 0, 0 }, { "mand", 0, 0 }, { "nomand", 0, 0 },
 	{ "allow_other", 0, 0 }, { "default_permissions", 0, 0 }, { "auto_unmount", 0, 0 }, { "nonempty", 0, 0 },
 };
 
-/* The same with a value behind '='. */
+/* With a value behind '=': for others too. */
 static const char *const ignored_with_value[] = { "subtype", "comment", "user", "helper", "uhelper", "setuid" };
+
+/* What other FUSE file systems hand to libfuse or the kernel: how to cache, how many threads, how to move bytes. None of it changes
+ * what a user sees, and podfs has decided all of it; '=': with a value. */
+static const char *const hints[] = {
+	"kernel_cache", "auto_cache", "noauto_cache", "direct_io", "big_writes", "large_read", "async_read", "sync_read",
+	"attr_timeout=", "entry_timeout=", "negative_timeout=", "ac_attr_timeout=", "remember=", "noforget", "hard_remove",
+	"use_ino", "readdir_ino", "intr", "nointr", "intr_signal=", "clone_fd", "max_idle_threads=", "max_threads=",
+	"max_write=", "max_readahead=", "max_background=", "congestion_threshold=",
+	"splice_read", "splice_write", "splice_move", "no_splice_read", "no_splice_write", "no_splice_move",
+	"no_remote_lock", "no_remote_flock", "no_remote_posix_lock",
+};
+
+/* They say of owners and modes what would not be so. */
+static const char *const untrue[] = { "uid", "gid", "umask", "fmask", "dmask", "allow_root" };
 
 static bool is(const char *word, size_t len, const char *name)
 {
@@ -47,6 +63,22 @@ static bool plain_option(struct options *o, const char *text)
 			o->flags = (o->flags | mount_options[i].set) & ~mount_options[i].clear;
 			return true;
 		}
+	return false;
+}
+
+static bool is_hint(const char *text, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(hints); i++)
+		if (is(text, len, hints[i]))
+			return true;
+	return false;
+}
+
+static bool is_untrue(const char *text, size_t key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(untrue); i++)
+		if (is(text, key, untrue[i]))
+			return true;
 	return false;
 }
 
@@ -80,6 +112,11 @@ static int one_option(struct options *o, const char *text, struct err *e)
 	/* x-… and X-… are for others: mount(8). */
 	if (!*text || !strncasecmp(text, "x-", 2) || (eq ? valued_option(o, text, key) : plain_option(o, text)))
 		return 0;
+	if (is_hint(text, eq ? key + 1 : key))
+		return 0;
+	if (is_untrue(text, key))
+		return err_set(e, EINVAL, "option %.*s: podfs shows true owners and modes: chown and chmod of a pod say who may look",
+			       (int)key, text);
 	if (eq && is(text, key, "fsname"))
 		return set_string(&o->fsname, eq + 1);
 	if (eq && is(text, key, "config"))
@@ -181,6 +218,7 @@ int options_read(struct options *o, int argc, char **argv, struct err *e)
 {
 	*o = (struct options){ .flags = MS_NOSUID | MS_NODEV };
 	int r = config_defaults(&o->cfg);
+	o->cfg.has_user = user_exists;
 	if (!r)
 		r = read_argv(o, argc, argv, e);
 	if (r || o->help || o->version)

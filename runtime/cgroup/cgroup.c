@@ -132,6 +132,9 @@ int cg_create(struct cg_host *h, const char *uid, const char *name, struct err *
 		r = cg_v2_delegate(h, h->parent, e);
 	if (!r)
 		r = cg_lib_create(h, group, e);
+	/* A group's own memory counts as its parent's. */
+	if (r == -ENOMEM && name)
+		err_set(e, ENOMEM, "cgroup %s: the kernel has no memory for it: the pod's memory.max may be too little", group);
 	if (!r && h->version == 2 && !name)
 		r = cg_v2_delegate(h, group, e);
 	return r;

@@ -20,6 +20,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -103,6 +104,20 @@ static void drop_failed(const struct cg_host *h, const char *group)
 			rmdir(path);
 }
 
+/* libcgroup says of most that mkdir(2) says only that it was not allowed, and keeps no errno of it: so the kernel is asked again.
+ * 0: it refuses no more. What this makes is dropped with the rest. */
+static int kernels_reason(const struct cg_host *h, const char *group)
+{
+	char path[PATH_MAX];
+	for (int i = 0; i < CG_NCTL; i++) {
+		if (!cg_first(h, i) || snprintf(path, sizeof path, "%s/%s", h->mount[i], group) >= PATH_MAX)
+			continue;
+		if (mkdir(path, 0755) && errno != EEXIST)
+			return errno;
+	}
+	return 0;
+}
+
 int cg_lib_create(const struct cg_host *h, const char *group, struct err *e)
 {
 	struct cgroup *cg = cgroup_new_cgroup(group);
@@ -119,6 +134,9 @@ int cg_lib_create(const struct cg_host *h, const char *group, struct err *e)
 	cgroup_free(&cg);
 	if (!r)
 		return 0;
+	int reason = r == ECGROUPNOTALLOWED ? kernels_reason(h, group) : 0;
 	drop_failed(h, group);
+	if (reason)
+		return err_sys(e, reason, "cgroup %s", group);
 	return err_sys(e, code, "cgroup %s: libcgroup: %s", group, cgroup_strerror(r));
 }

@@ -225,7 +225,8 @@ int engine_session_create(struct pod *p, const char *name, uid_t uid, gid_t gid,
 /* Ends what still runs and frees s. */
 void engine_session_remove(struct session *s);
 /* Runs words in s->container (the pod's first when ""); done(0) when it runs: s->in, out, err are then open. A command that
- * is not there ends the session with 127, not executable 126, and done gets -ENOENT or -EACCES. merge: stderr into out. */
+ * is not there ends the session with 127, not executable 126, and done gets -ENOENT or -EACCES; after any other failure s is as it was
+ * before. merge: stderr into out. */
 int engine_session_run(struct session *s, const struct strs *words, bool merge, done_fn *done, void *arg, struct err *e);
 /* End of file for the command. */
 void engine_session_close_in(struct session *s);

@@ -128,6 +128,14 @@ static void ended(struct session *s, int code)
 	engine_changed(s->pod->engine, s->pod, CHANGE_SESSION);
 }
 
+/* As if nothing had been asked: the reason was not the command's, and the next one may have none. */
+static void refused(struct session *s)
+{
+	s->state = S_NEW;
+	free(take_ptr(s->cmd));
+	engine_changed(s->pod->engine, s->pod, CHANGE_SESSION);
+}
+
 static void take_streams(struct session *s, struct wire_in *in)
 {
 	int *to[] = { &s->in, &s->out, &s->err };
@@ -147,10 +155,13 @@ static void on_run(void *arg, int result, struct wire_in *in, const struct err *
 	struct entity *ent = engine_entity(r.en, r.serial);
 	if (ent) {
 		struct session *s = container_of(ent, struct session, entity);
-		if (result < 0)
-			ended(s, result == -ENOENT ? 127 : 126); /* sh(1): not found; found but not executable */
-		else
+		int code = in ? (int)wire_get_u64(in, K_CODE, 0) : 0;
+		if (result >= 0)
 			take_streams(s, in);
+		else if (code)
+			ended(s, code);
+		else
+			refused(s);
 	}
 	if (r.done)
 		r.done(r.arg, result, e);

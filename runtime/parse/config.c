@@ -108,7 +108,7 @@ static bool is_name(struct span s)
 	return true;
 }
 
-static int check_users(struct span s, struct err *e)
+static int check_users(const struct config *c, struct span s, struct err *e)
 {
 	for (;;) {
 		struct span name = span_word(&s);
@@ -116,6 +116,10 @@ static int check_users(struct span s, struct err *e)
 			return 0;
 		if (!is_name(name))
 			return err_set(e, EINVAL, "%s is not a user name", clip(name).s);
+		char text[NAME_MAX + 1] = "";
+		memcpy(text, name.p, name.n);
+		if (c->has_user && !c->has_user(text))
+			return err_set(e, EINVAL, "there is no user %s", clip(name).s);
 	}
 }
 
@@ -145,7 +149,7 @@ static int check_pods_subnet(struct span s, sa_family_t family, struct err *e)
 	return span_is(s, "auto") || span_is(s, "none") ? 0 : check_subnet(s.p, s.n, family, e);
 }
 
-static int check_text(const struct key *k, struct span s, struct err *e)
+static int check_text(const struct config *c, const struct key *k, struct span s, struct err *e)
 {
 	switch (k->kind) {
 	case ANY_PATH:
@@ -155,7 +159,7 @@ static int check_text(const struct key *k, struct span s, struct err *e)
 	case PATHS:
 		return check_paths(s, e);
 	case USERS:
-		return check_users(s, e);
+		return check_users(c, s, e);
 	case RANGE:
 		return check_range(s, e);
 	case LINK:
@@ -170,7 +174,7 @@ static int check_text(const struct key *k, struct span s, struct err *e)
 
 static int set_text(struct config *c, const struct key *k, struct span s, struct err *e)
 {
-	int r = check_text(k, s, e);
+	int r = check_text(c, k, s, e);
 	if (r)
 		return r;
 	char *copy = strndup(s.p, s.n), **to = field(c, k);

@@ -15,6 +15,7 @@ struct config {
 	char *run;     /* /run/podfs */
 	char *cgroup;  /* name of the folder below each cgroup hierarchy's root: podfs */
 	char *users;   /* who besides root may make pods: names separated by blanks; empty: nobody */
+	bool (*has_user)(const char *name); /* asked for each of them; NULL, as config_defaults leaves it: any may be there */
 	char *subuid;  /* id range for user namespaces, START:COUNT; kept for the isolation issue */
 	uint32_t max_pods;             /* 1000 */
 	enum restart_policy restart;   /* Never */

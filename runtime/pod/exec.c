@@ -76,11 +76,18 @@ static void session_tell(struct session *s, bool with_fds)
 
 /* --- the end --- */
 
-static void answer_failure(struct session *s)
+/* A command that cannot be executed has had its session. Where it never came to that the session is as if nothing had been
+ * asked, unless another server has been told of it meanwhile. */
+static void answer_failure(struct session *s, bool lost)
 {
 	static const struct err died = { .code = EIO, .text = "its process ended before exec" };
 	const struct err *why = s->failure ? s->failure : &died;
-	link_reply(s->pod, &s->asker, -why->code, why);
+	bool commands = s->failure_code == EXIT_NOT_FOUND || s->failure_code == EXIT_NOT_EXECUTABLE;
+	s->forgotten |= !commands && !lost;
+	if (commands)
+		link_reply_exit(s->pod, &s->asker, s->failure_code, why);
+	else
+		link_reply(s->pod, &s->asker, -why->code, why);
 }
 
 /* As report_read: 1, 0 at the end, -EAGAIN. */
@@ -92,6 +99,8 @@ static int take_report(struct session *s)
 		return r;
 	if (rep.err.code && !s->failure && (s->failure = malloc(sizeof *s->failure)))
 		*s->failure = rep.err;
+	if (rep.err.code)
+		s->failure_code = rep.code;
 	s->came_up = !rep.err.code;
 	if (s->tty && s->fds[0] < 0)
 		s->fds[0] = take_fd(&rep.fd);
@@ -111,7 +120,7 @@ static void close_status(struct session *s)
 	if (s->came_up && lost)
 		session_tell(s, true); /* who asked is gone; the next server was told before there was a terminal */
 	else if (!s->came_up)
-		answer_failure(s);
+		answer_failure(s, lost);
 }
 
 static void on_status(struct watch *w, uint32_t events UNUSED)

@@ -119,6 +119,7 @@ struct session {
 	bool tty, came_up, ended, forgotten;
 	int code;
 	struct err *failure;  /* of the launch */
+	int failure_code;     /* 126, 127: of the command; 128: of what comes before it */
 	struct timer timer;
 };
 
@@ -179,6 +180,8 @@ void link_flush(struct pod *p, int ms);
 struct asker link_asker(const struct pod *p, uint32_t seq);
 /* Answers a request, once: a is emptied. e NULL or without text: strerror. */
 void link_reply(struct pod *p, struct asker *a, int result, const struct err *e);
+/* Of a command that could not be executed; code is the shell's exit status for that. */
+void link_reply_exit(struct pod *p, struct asker *a, int code, const struct err *e);
 void link_reply_fds(struct pod *p, struct asker *a, const int *fds, int n);
 void link_event(struct pod *p, enum wire_op op, const char *container, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -103,10 +103,11 @@ static int do_etc(struct pod *p, struct wire_in *in, struct asker *a UNUSED, str
 static int do_share(struct pod *p, struct wire_in *in, struct asker *a UNUSED, struct err *e)
 {
 	const char *share = wire_get_str(in, K_SHARE);
-	for (struct container *c = p->containers; c; c = c->next)
+	bool share_pid = share && strstr(share, "pid");
+	for (struct container *c = p->containers; c && share_pid != p->share_pid; c = c->next)
 		if (c->init.pid)
 			return err_set(e, EBUSY, "share: container %s runs", c->label);
-	p->share_pid = share && strstr(share, "pid");
+	p->share_pid = share_pid;
 	return 0;
 }
 

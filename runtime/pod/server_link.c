@@ -172,13 +172,28 @@ static bool answer_begin(struct pod *p, struct asker *a, int result, const struc
 	return true;
 }
 
+static void put_words(struct wire_out *o, int result, const struct err *e)
+{
+	if (result < 0)
+		wire_str(o, K_ERROR, e && *e->text ? e->text : strerror(-result));
+}
+
 void link_reply(struct pod *p, struct asker *a, int result, const struct err *e)
 {
 	struct wire_out o = { 0 };
 	if (!answer_begin(p, a, result, e, &o))
 		return;
-	if (result < 0)
-		wire_str(&o, K_ERROR, e && *e->text ? e->text : strerror(-result));
+	put_words(&o, result, e);
+	link_send(p, &o);
+}
+
+void link_reply_exit(struct pod *p, struct asker *a, int code, const struct err *e)
+{
+	struct wire_out o = { 0 };
+	if (!answer_begin(p, a, -e->code, e, &o))
+		return;
+	put_words(&o, -e->code, e);
+	wire_u64(&o, K_CODE, (uint64_t)code);
 	link_send(p, &o);
 }
 

@@ -42,9 +42,11 @@ enum wire_op {
 	                   ends it: -errno and which */
 	W_POLICY,       /* K_NAME? K_RESTART K_GRACE K_BACKOFF…: changed without a start */
 	W_HOSTNAME,     /* K_HOSTNAME K_HOSTS: sethostname and /etc/hostname, /etc/hosts */
-	W_SHARE,        /* K_SHARE: "ipc net uts [pid]", only while no container runs (-EBUSY) */
+	W_SHARE,        /* K_SHARE: "ipc net uts [pid]", changed only while no container runs (-EBUSY) */
 	W_EXEC,         /* K_SESSION K_NAME K_ARG* [K_TTY K_ROWS K_COLS]: the reply carries fds:
-	                   in, out, err; with K_TTY one: the terminal's master; with K_MERGE: in, out */
+	                   in, out, err; with K_TTY one: the terminal's master; with K_MERGE: in, out. A failure with
+	                   K_CODE (126, 127) is the command's and ends the session; without, the session is
+	                   unknown and may be asked for again */
 	W_EXEC_CLOSE,   /* K_SESSION: podfs-pod closes its own copy of the session's stdin */
 	W_EXEC_END,     /* K_SESSION: SIGHUP, then SIGKILL to what still runs; forget it */
 	W_DELETE,       /* K_GRACE: the record is renamed so that the pod is gone from the tree, the
@@ -62,7 +64,7 @@ enum wire_op {
 	W_EXEC_NOTE = 40, /* K_SESSION and whatever the server wants to be told again of it; in place of the note before */
 
 	/* events, podfs-pod -> server */
-	W_REPLY = 64,   /* seq, result; [K_ERROR]; fds */
+	W_REPLY = 64,   /* seq, result; [K_ERROR K_CODE]; fds */
 	W_READY,        /* the sandbox stands: K_PID [K_LEAVING K_GRACE] [K_TEXT: what could not be had] */
 	W_CONTAINER,    /* K_NAME and its whole state: K_STATE K_REASON K_PID K_CODE K_SIGNAL
 	                   K_RESTARTS K_STARTED K_FINISHED K_NEXT K_ROOTFD K_ERROR [K_IMAGE]; while it is being stopped

@@ -309,6 +309,11 @@ another_pid() { local now; now=$(cat "$P/p/containers/p/pid") && [ -n "$now" ] &
 		echo busybox >"$P/web/containers/$c/image"
 	done
 	refused 'busy' "$P/web/share" 'ipc net uts'
+	# what holds already may be written, as everywhere
+	echo 'net pid ipc uts' >"$P/web/share"
+	timeout 5 sh -c 'v=$(cat "$1") && echo "$v" >"$1"' _ "$P/web/share"
+	is 'ipc net uts pid' "$P/web/share"
+	refused 'busy' "$P/web/share" 'ipc net uts'
 	[ "$(readlink "/proc/$(cat "$P/web/containers/a/pid")/ns/pid")" = "$(readlink "/proc/$(cat "$P/web/containers/b/pid")/ns/pid")" ]
 	[ "$(in_container web/a 'ps | grep -c "[t]rap"')" -ge 2 ]
 	# orphans are reaped

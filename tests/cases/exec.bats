@@ -27,6 +27,27 @@ pod() { run_pod web "$forever"; }
 	exec 5>&- 6>&-
 }
 
+@test "outputs that nobody fetches: sixteen wait, the oldest that has ended makes room, none that runs does" {
+	pod
+	local i
+	for i in $(seq 1 16); do echo "echo $i; exec sleep 4246" >"$P/web/exec/web"; done
+	fails 'busy' bash -c "echo 'echo seventeenth' >'$P/web/exec/web'"
+	tail -n 1 "$P/web/containers/web/error" | grep -q 'exec/web.*16'
+	within 5 sleepers 16
+	# one's own opening has no output that waits
+	exec 5<>"$P/web/exec/web"
+	echo 'echo own; exit' >&5
+	[ "$(timeout 5 cat <&5)" = own ]
+	exec 5>&-
+	in_container web 'killall sleep'
+	within 5 bash -c "echo 'echo new' >'$P/web/exec/web'"
+	timeout 10 cat "$P/web/exec/web" | cmp - <(seq 2 16; echo new)
+	# all were fetched
+	echo 'echo 1' >"$P/web/exec/web"
+	is 1 "$P/web/exec/web"
+}
+sleepers() { [ "$(in_container web 'ps | grep -c "[s]leep 4246"')" -eq "$1" ]; }
+
 @test "closing the stream ends its shell" {
 	pod
 	exec 5<>"$P/web/exec/web"
@@ -99,6 +120,40 @@ one_shell() { [ "$(in_container web 'ps | grep -c "[s]h$" || true')" -le 1 ]; }
 	printf "echo %4091s" "'" >"$S/cmd"
 	is '' "$S/cmd"
 	tail -n 1 "$P/web/error" | grep -q 'cmd.*not closed'
+	rmdir "$S"
+}
+
+@test "a command that was refused leaves its session usable" {
+	pod
+	session
+	echo pause >"$P/web/ctl"
+	refused 'busy' "$S/cmd" 'echo hi'
+	grep -q paused "$P/web/error"
+	is '' "$S/cmd"
+	echo unpause >"$P/web/ctl"
+	echo 'echo hi' >"$S/cmd"
+	is hi "$S/out"
+	is 0 "$S/exit"
+	rmdir "$S"
+}
+
+@test "a session whose command could not be begun, for a reason that is not the command's, is usable" {
+	import busybox
+	mkdir "$P/web" "$P/web/containers/web"
+	echo "$forever" >"$P/web/command"
+	echo /w >"$P/web/containers/web/workdir"
+	echo busybox >"$P/web/image"
+	local root=$P/web/containers/web/root
+	rmdir "$root/w"
+	touch "$root/w"
+	session
+	refused 'Not a directory' "$S/cmd" 'echo hi'
+	tail -n 1 "$P/web/error" | grep -q 'workdir /w'
+	is '' "$S/cmd"
+	rm "$root/w"
+	echo 'echo hi' >"$S/cmd"
+	is hi "$S/out"
+	is 0 "$S/exit"
 	rmdir "$S"
 }
 

@@ -194,9 +194,16 @@ second_is_empty() { [ -z "$(cat "$T/p2/.node/leaving")" ]; }
 	done <<-END
 		nosuchoption||2|nosuchoption
 		nosuch=1||2|nosuch
+		kernel_cache=1||2|kernel_cache
+		attr_timeout||2|attr_timeout
+		uid=1000||2|option uid: podfs shows true owners
+		gid=0||2|option gid
+		umask=022||2|option umask
+		allow_root||2|option allow_root
 		max_pods=many||2|max_pods
 		state=relative||2|state
 		grace=soon||2|grace
+		users=root nosuch_user||2|users: there is no user nosuch_user
 		config=/no/such/file||1|/no/such/file
 		|/no/such/place|1|/no/such/place
 		|/etc/passwd|1|/etc/passwd
@@ -240,10 +247,10 @@ second_is_empty() { [ -z "$(cat "$T/p2/.node/leaving")" ]; }
 	has '^grace *= *8$' "$P/.node/config"
 	unmount_podfs
 	local pair
-	for pair in 'nosuchkey = 1' 'grace = soon' 'restart = Perhaps' 'max_pods' $'[nosection]\nx = 1'; do
+	for pair in 'nosuchkey = 1' 'grace = soon' 'restart = Perhaps' 'max_pods' 'users = root nosuch_user' $'[nosection]\nx = 1'; do
 		printf '[node]\nmax_pods = 3\n%s\n' "$pair" >"$T/bad.conf"
 		run timeout 30 "$podfs" -o "$(options "config=$T/bad.conf")" "$P"
-		[ "$status" -eq 1 ] || [ "$status" -eq 2 ]
+		[ "$status" -eq 2 ]
 		[[ $output == *"$T/bad.conf:"[34]:* ]] || { echo "$pair: $output"; return 1; }
 		[ "${#lines[@]}" -eq 1 ]
 	done
@@ -270,6 +277,18 @@ second_is_empty() { [ -z "$(cat "$T/p2/.node/leaving")" ]; }
 	mount_podfs ro
 	fails 'Read-only' mkdir "$P/web"
 	ls "$P/.node" >/dev/null
+}
+
+@test "what every FUSE file system takes: hints are accepted and change nothing" {
+	local hints=kernel_cache,auto_cache,noauto_cache,attr_timeout=1.5,entry_timeout=60,negative_timeout=0,ac_attr_timeout=1
+	hints+=,remember=60,noforget,direct_io,big_writes,large_read,async_read,sync_read,clone_fd,max_idle_threads=5,max_threads=8
+	hints+=,max_write=4096,max_readahead=0,max_background=1,congestion_threshold=1,hard_remove,intr,intr_signal=10,use_ino,readdir_ino
+	hints+=,splice_read,splice_write,splice_move,no_splice_read,no_splice_write,no_splice_move,nonempty
+	mount_podfs "$hints,lazytime,nolazytime,strictatime,user,user=root,noauto,auto,nofail,_netdev,x-systemd.automount,comment=hello"
+	mkdir "$P/web"
+	is Pending "$P/web/status"
+	echo 7 >"$P/web/grace"
+	is 7 "$P/web/grace"
 }
 
 @test "mount -t fuse.podfs" {

@@ -144,3 +144,14 @@ runs_anew() { local p; p=$(cat "$P/web/containers/web/pid"); [ -n "$p" ] && [ "$
 	has '^web ' "$P/.node/top"
 	has 'emory' "$P/web/describe"
 }
+
+@test "no memory for another container's cgroup: ENOMEM, and which limit" {
+	mkdir "$P/web"
+	echo 4096 >"$P/web/memory.max"
+	run mkdir "$P/web/containers/c"
+	[ "$status" -ne 0 ] || skip "this kernel makes it all the same"
+	[[ $output == *'Cannot allocate memory'* ]]
+	tail -n 1 "$P/web/error" | grep -q "no memory.*memory.max"
+	echo max >"$P/web/memory.max"
+	mkdir "$P/web/containers/c"
+}

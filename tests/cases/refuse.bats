@@ -237,6 +237,22 @@ said() { tail -n 1 "$2" | grep -qiE -- "$1" || { echo "the last line of $2 is:";
 	fails 'ermi' rmdir "$P/.node"
 }
 
+@test "a pod's process that does not answer: the reason, and later the end" {
+	run_pod web "$forever"
+	local pod
+	pod=$(readlink "$P/web/ns/net" | cut -d/ -f3)
+	kill -STOP "$pod"
+	refused 'timed out' "$P/web/labels" S=1
+	said 'labels: podfs-pod of web has not answered for 2 s' "$P/web/error"
+	fails 'timed out' mkdir "$P/web/containers/late"
+	said 'podfs-pod of web has not answered' "$P/web/error"
+	kill -CONT "$pod"
+	within 5 has 'web labels: done after all' "$P/web/events"
+	within 5 has 'web containers.*: done after all' "$P/web/events"
+	is S=1 "$P/web/labels"
+	[ -d "$P/web/containers/late" ]
+}
+
 @test "rm -r of a pod fails and removes nothing" {
 	run_pod web "$forever"
 	fails 'ermi' rm -r "$P/web"

@@ -42,6 +42,45 @@ as() { # USER COMMAND…
 	is Running <(as nobody cat "$P/web/status")
 }
 
+@test "a closed pod is in no table of those who may not look into it" {
+	run_pod web "$forever"
+	run_pod open "$forever"
+	as nobody mkdir "$P/mine"
+	chmod 700 "$P/web" "$P/mine"
+	local t
+	for t in pods wide top; do
+		has '^web ' "$P/.node/$t"
+		has '^mine ' "$P/.node/$t"
+		as nobody cat "$P/.node/$t" >"$T/seen"
+		run ! grep -E '^web ' "$T/seen"
+		has '^open ' "$T/seen"
+		has '^mine ' "$T/seen"
+		as daemon cat "$P/.node/$t" >"$T/seen"
+		run ! grep -E '^(web|mine) ' "$T/seen"
+		has '^open ' "$T/seen"
+	done
+	# of its group, also as a further one
+	chgrp daemon "$P/web"
+	chmod 750 "$P/web"
+	has '^web ' <(as daemon cat "$P/.node/wide")
+	has '^web ' <(setpriv --reuid nobody --regid nogroup --groups daemon cat "$P/.node/wide")
+	run ! grep -E '^web ' <(as nobody cat "$P/.node/wide")
+	# the size is that of what was opened
+	[ "$(as nobody wc -c "$P/.node/wide" | cut -d' ' -f1)" -eq "$(as nobody cat "$P/.node/wide" | wc -c)" ]
+	# one text is not handed on to another user, however fast he is
+	setpriv --clear-groups python3 - "$P/.node/pods" <<-'END'
+		import os, sys
+		os.setgroups([])
+		for i in range(300):
+		    with open(sys.argv[1]) as f: assert '\nweb ' in f.read()
+		    os.setresuid(65534, 65534, 0)
+		    with open(sys.argv[1]) as f: assert '\nweb ' not in f.read()
+		    os.setresuid(0, 0, 0)
+	END
+	chmod 755 "$P/web"
+	has '^web ' <(as nobody cat "$P/.node/wide")
+}
+
 @test "only who is named may make pods" {
 	fails 'ermi' as sync mkdir "$P/mine"
 	grep -qE 'users' "$P/.node/error"

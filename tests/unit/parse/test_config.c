@@ -147,6 +147,21 @@ static void errors_name_file_and_line(void **state)
 #undef REFUSES
 }
 
+static bool is_alice(const char *name)
+{
+	return !strcmp(name, "alice");
+}
+
+static void users_are_asked_for(void **state)
+{
+	static const char text[] = "[node]\n\nusers = alice\n  bob\n";
+	reads(text);
+	c.has_user = is_alice;
+	reads("[node]\nusers = alice\n");
+	refuses(text, sizeof text - 1, 3, "users: there is no user bob");
+	assert_string_equal(c.users, "alice");
+}
+
 static void bad_values_are_refused(void **state)
 {
 	static const char *const bad[][2] = {
@@ -299,7 +314,7 @@ int main(void)
 		TEST(a_file_is_read),
 		TEST(empty_files_are_fine),
 		TEST(errors_name_file_and_line),
-		TEST(bad_values_are_refused),
+		TEST(users_are_asked_for), TEST(bad_values_are_refused),
 		TEST(keys_that_contradict_each_other),
 		TEST(no_subnet_is_left),
 		TEST(bridges_of_other_instances),
