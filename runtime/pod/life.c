@@ -184,6 +184,7 @@ static int by_policy(struct container *c, struct err *e UNUSED)
 		return 0;
 	}
 	uint64_t ms = backoff_ms(c);
+	ran_keep(c);
 	c->state = BACKOFF;
 	c->next_ns = now_real_ns() + ms * 1000000u;
 	container_tell(c);

@@ -63,6 +63,14 @@ struct output {
 	bool large;         /* the pipe was enlarged */
 };
 
+/* How a run ended. */
+struct run_end {
+	int code; /* -1: there was none */
+	int signal;
+	uint64_t started_ns, finished_ns;
+	char reason[32];
+};
+
 struct container {
 	struct pod *pod;
 	struct container *next;
@@ -98,6 +106,7 @@ struct container {
 
 	int exit_code;        /* -1: has not ended yet */
 	int exit_signal;
+	struct run_end last;  /* of the run before; of one that runs or waits: the one that ended last */
 	unsigned restarts, tries; /* tries: restarts since it last ran long */
 	uint64_t started_ns, finished_ns, next_ns; /* CLOCK_REALTIME; 0: never */
 	uint64_t kill_ns;     /* likewise: of the SIGKILL, while it is being stopped */
@@ -282,6 +291,9 @@ void session_put(const struct session *s, struct wire_out *o, bool with_fds);
 /* state: of W_CONTAINER, or RAN_STOPPING. */
 void ran_write(const struct container *c, int state, const char *reason);
 void ran_inherit(struct container *c, const struct wire_in *in); /* from W_ADD */
+const char *ran_reason(const struct container *c); /* why its run ended: kubelet's word */
+void ran_keep(struct container *c); /* the run that has ended, if any, becomes the one before */
+void ran_put(const struct container *c, struct wire_out *o); /* K_LAST_… */
 
 /* --- kept.c: for the next server --- */
 int note_keep(struct pod *p, const struct wire_in *in); /* W_EXEC_NOTE */

@@ -171,6 +171,7 @@ static int spawn(struct container *c, struct err *e)
 void container_start(struct container *c)
 {
 	struct err e = { 0 };
+	ran_keep(c);
 	if (c->want) {
 		plan_free(c->plan);
 		c->plan = take_ptr(c->want);
