@@ -208,6 +208,8 @@ static void state(struct page *d, const struct container *c)
 		text(d, "Reason", s->reason);
 	if (s->message[0])
 		text(d, "Message", s->message);
+	if (s->trouble[0])
+		text(d, "Trouble", s->trouble);
 	if (s->pid > 0) {
 		field(d, "PID");
 		buf_printf(d->out, "%d\n", (int)s->pid);

@@ -242,6 +242,13 @@ static void tell_transition(struct container *c, const struct container_status *
 			     seconds_until(s->next_ns));
 }
 
+/* podfs-pod says it as an event when it happens, but there may have been no server then. */
+static void tell_trouble(struct container *c)
+{
+	if (c->pod->link->hello && *c->told.trouble && !event_said(c, c->told.started_ns, c->told.trouble))
+		engine_event(c->pod->engine, c->pod, c, "%s", c->told.trouble);
+}
+
 /* What it waits for, or why it got nowhere, says more than podfs-pod knows of one that does not run. */
 static void show_beside(struct container *c)
 {
@@ -289,6 +296,18 @@ static void take_last(struct container_status *s, const struct wire_in *in)
 		l->exit_code = -1;
 }
 
+/* Sentences, joined. */
+static void take_trouble(struct container_status *s, const struct wire_in *in)
+{
+	size_t pos = 0, len, used = 0;
+	uint16_t key;
+	const char *text;
+	s->trouble[0] = 0;
+	while (wire_next(in, &pos, &key, &text, &len))
+		if (key == K_TROUBLE && used < sizeof s->trouble)
+			used += (size_t)snprintf(s->trouble + used, sizeof s->trouble - used, "%s%s", used ? "; " : "", text);
+}
+
 void container_on_state(struct pod *p, struct wire_in *in)
 {
 	struct container *c = container_by_id(p, wire_get_str(in, K_NAME));
@@ -311,6 +330,7 @@ void container_on_state(struct pod *p, struct wire_in *in)
 	s->again = wire_get_u64(in, K_AGAIN, 0);
 	s->root_fd = (int)(int64_t)wire_get_u64(in, K_ROOTFD, (uint64_t)-1);
 	take_last(s, in);
+	take_trouble(s, in);
 	const char *image = wire_get_str(in, K_IMAGE);
 	free(c->image_id);
 	c->image_id = image ? strdup(image) : NULL;
@@ -318,6 +338,7 @@ void container_on_state(struct pod *p, struct wire_in *in)
 	if (!c->log)
 		container_open_log(c);
 	tell_transition(c, &was);
+	tell_trouble(c);
 	if (s->exit_code == START_FAILED && s->finished_ns != was.finished_ns)
 		mend_groups(c); /* podfs-pod may be about to try again */
 	engine_changed(p->engine, p, CHANGE_STATE);
@@ -332,6 +353,7 @@ void container_lost(struct container *c, const char *reason, const char *message
 	s->pid = 0;
 	s->root_fd = -1;
 	s->next_ns = s->kill_ns = 0;
+	s->trouble[0] = 0;
 	s->again = false;
 	if (ran) {
 		s->state = C_TERMINATED;

@@ -59,6 +59,7 @@ struct container_status {
 	uint64_t kill_ns;   /* likewise: it is being stopped, and killed then; 0: it is not */
 	bool again;         /* and is started again once it has ended */
 	int root_fd;        /* podfs-pod's descriptor of its root; -1: none */
+	char trouble[400];  /* what is amiss with what runs, and what to do; "" */
 	struct run_end last; /* the run before; of one that runs or waits: the one that ended last */
 };
 

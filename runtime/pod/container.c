@@ -29,7 +29,7 @@ struct container *container_new(struct pod *p, const char *name)
 		return NULL;
 	*c = (struct container){
 		.pod = p, .policy = p->policy, .init.watch.fd = -1, .status.fd = -1, .root_fd = -1, .old_root = -1,
-		.exit_code = -1, .last.code = -1,
+		.exit_code = -1, .last.code = -1, .mounts.watch.fd = -1,
 	};
 	for (int i = 0; i < 2; i++)
 		c->out[i] = (struct output){ .watch.fd = -1, .stream = i ? LOG_STDERR : LOG_STDOUT, .container = c };
@@ -59,6 +59,7 @@ void container_free(struct container *c)
 	plan_free(c->plan);
 	plan_free(c->want);
 	free(c->failure);
+	free(c->trouble);
 	free(c);
 }
 
@@ -109,6 +110,8 @@ static void container_put(const struct container *c, struct wire_out *o)
 		wire_u64(o, K_KILL_AT, c->kill_ns);
 	if (is_stopping(c) && c->want)
 		wire_u64(o, K_AGAIN, 1);
+	if (state == WIRE_RUNNING || state == WIRE_PAUSED)
+		wire_str(o, K_TROUBLE, c->trouble);
 	ran_put(c, o);
 	if (c->root_fd >= 0)
 		wire_u64(o, K_ROOTFD, (uint64_t)c->root_fd);

@@ -63,6 +63,13 @@ struct output {
 	bool large;         /* the pipe was enlarged */
 };
 
+/* What is known of a running container's mounts (mounts.c). */
+struct mounts {
+	struct watch watch;  /* fd -1: they are not watched */
+	uint32_t *marks;     /* one for each that was there when it came up */
+	unsigned n, places, gone;
+};
+
 /* How a run ended. */
 struct run_end {
 	int code; /* -1: there was none */
@@ -98,6 +105,8 @@ struct container {
 	int failure_code;     /* 126, 127, 128 */
 	struct output out[2];
 	struct log_writer log;
+	struct mounts mounts;
+	char *trouble;        /* what others took from this run, for people; NULL: nothing */
 	int root_fd;          /* of the newest run that came up, -1: none */
 	unsigned run, root_run; /* numbers of folders: being launched or running; the one behind root_fd. 0: none */
 	int old_root;         /* of the run before, until its folder is removed; -1: none */
@@ -275,6 +284,10 @@ void logs_watch(struct container *c);
 void logs_close_pipes(struct container *c);
 /* The processes are gone: what is in the pipes is all there will be. ON_EXIT follows. */
 void logs_drain(struct container *c);
+
+/* --- mounts.c --- */
+void mounts_watch(struct container *c); /* it came up */
+void mounts_unwatch(struct container *c);
 
 /* --- exec.c --- */
 /* 0: a is answered later. */

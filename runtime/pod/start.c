@@ -93,6 +93,7 @@ static void on_exited(struct child *ch, int code, int sig)
 		fail(c, EXIT_START_FAILED, &e);
 	}
 	timer_stop(&c->pod->loop, &c->timer);
+	mounts_unwatch(c);
 	c->exit_code = code;
 	c->exit_signal = sig;
 	c->finished_ns = now_real_ns();
@@ -179,6 +180,7 @@ void container_start(struct container *c)
 		c->want_asker = (struct asker){ 0 };
 	}
 	free(take_ptr(c->failure));
+	free(take_ptr(c->trouble));
 	c->failed = c->sent_kill = c->leak_told = c->oom_killed = c->inherited = false;
 	c->next_ns = 0;
 	c->run++;

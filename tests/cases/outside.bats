@@ -26,3 +26,48 @@ no_file() { [ ! -e "$1" ]; }
 	within 10 is '' "$P/.node/leaks"
 	is word "$T/kept/file"
 }
+
+# said WORDS: in why of pod and container, in state and describe, and once as an event
+said() {
+	has "web: it runs \\(pid [0-9]*\\), but .*$1" "$P/web/why"
+	has "^it runs .*$1" "$P/web/containers/web/why"
+	has "^running: .*$1" "$P/web/containers/web/state"
+	has "Trouble: .*$1" "$P/web/describe"
+	[ "$(grep -c "web/web .*$1" "$P/web/events")" -eq 1 ]
+}
+no_trouble() { is 'its container runs' "$P/web/why" && is running "$P/web/containers/web/state"; }
+kill_server() {
+	local server
+	server=$(server_pid)
+	kill -9 "$server"
+	gone "$server"
+	within 10 has_server
+	timeout 10 stat "$P/.node" >/dev/null
+}
+has_server() { [ -n "$(server_pid)" ]; }
+
+@test "mounts that others take from a container are named, until it is restarted" {
+	run_pod web "$forever"
+	timeout 20 cat "$P/web/wait/running"
+	no_trouble
+	nsenter -t "$(cat "$P/web/containers/web/pid")" -m umount -l /etc/hosts
+	within 5 has 'taken away' "$P/web/why"
+	said 'mounts of it were taken away by others: /etc/hosts; `echo restart > ctl`'
+	kill_server
+	said 'mounts of it were taken away by others: /etc/hosts; `echo restart > ctl`'
+	echo 0 >"$P/web/grace"
+	echo restart >"$P/web/ctl"
+	within 10 no_trouble
+	# more of them, with no server to hear it
+	local pid
+	pid=$(cat "$P/web/containers/web/pid")
+	unmount_podfs
+	nsenter -t "$pid" -m umount -l /
+	mount_podfs
+	within 5 has 'taken away' "$P/web/why"
+	said 'taken away by others: / and [0-9]* more'
+	is Running "$P/web/status"
+	echo restart >"$P/web/ctl"
+	within 10 no_trouble
+	[ "$(in_container web 'cat /etc/hostname')" = web ]
+}
