@@ -72,7 +72,9 @@ void container_open_log(struct container *c)
 	char path[256];
 	snprintf(path, sizeof path, "pods/%s/logs/%s", c->pod->spec->uid, c->id);
 	int fd = openat(c->pod->engine->state_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0 && log_reader_open(fd, &c->log))
+	if (fd >= 0 && c->log)
+		log_reader_again(c->log, fd);
+	else if (fd >= 0 && log_reader_open(fd, &c->log))
 		c->log = NULL;
 }
 
@@ -243,10 +245,14 @@ static void tell_transition(struct container *c, const struct container_status *
 }
 
 /* podfs-pod says it as an event when it happens, but there may have been no server then. */
-static void tell_trouble(struct container *c)
+static void tell_trouble(struct container *c, const struct wire_in *in)
 {
-	if (c->pod->link->hello && *c->told.trouble && !event_said(c, c->told.started_ns, c->told.trouble))
-		engine_event(c->pod->engine, c->pod, c, "%s", c->told.trouble);
+	size_t pos = 0, len;
+	uint16_t key;
+	const char *text;
+	while (c->pod->link->hello && wire_next(in, &pos, &key, &text, &len))
+		if (key == K_TROUBLE && !event_said(c, c->told.started_ns, text))
+			engine_event(c->pod->engine, c->pod, c, "%s", text);
 }
 
 /* What it waits for, or why it got nowhere, says more than podfs-pod knows of one that does not run. */
@@ -338,7 +344,7 @@ void container_on_state(struct pod *p, struct wire_in *in)
 	if (!c->log)
 		container_open_log(c);
 	tell_transition(c, &was);
-	tell_trouble(c);
+	tell_trouble(c, in);
 	if (s->exit_code == START_FAILED && s->finished_ns != was.finished_ns)
 		mend_groups(c); /* podfs-pod may be about to try again */
 	engine_changed(p->engine, p, CHANGE_STATE);

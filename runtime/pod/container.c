@@ -54,6 +54,7 @@ void container_free(struct container *c)
 	timer_stop(&p->loop, &c->timer);
 	timer_stop(&p->loop, &c->sweep);
 	timer_stop(&p->loop, &c->tidy);
+	timer_stop(&p->loop, &c->log_well);
 	close_fd(&c->root_fd);
 	close_fd(&c->old_root);
 	plan_free(c->plan);
@@ -110,8 +111,10 @@ static void container_put(const struct container *c, struct wire_out *o)
 		wire_u64(o, K_KILL_AT, c->kill_ns);
 	if (is_stopping(c) && c->want)
 		wire_u64(o, K_AGAIN, 1);
-	if (state == WIRE_RUNNING || state == WIRE_PAUSED)
+	if (state == WIRE_RUNNING || state == WIRE_PAUSED) {
 		wire_str(o, K_TROUBLE, c->trouble);
+		logs_put_trouble(c, o);
+	}
 	ran_put(c, o);
 	if (c->root_fd >= 0)
 		wire_u64(o, K_ROOTFD, (uint64_t)c->root_fd);

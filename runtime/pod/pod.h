@@ -105,6 +105,9 @@ struct container {
 	int failure_code;     /* 126, 127, 128 */
 	struct output out[2];
 	struct log_writer log;
+	int log_told;         /* errno of the log's trouble as it was told; 0: none */
+	uint64_t log_dropped; /* bytes that had been dropped before */
+	struct timer log_well; /* then it is over, if it has not come back */
 	struct mounts mounts;
 	char *trouble;        /* what others took from this run, for people; NULL: nothing */
 	int root_fd;          /* of the newest run that came up, -1: none */
@@ -282,6 +285,7 @@ int logs_open(struct container *c, struct err *e);
 int logs_pipes(struct container *c, int theirs[2], struct err *e);
 void logs_watch(struct container *c);
 void logs_close_pipes(struct container *c);
+void logs_put_trouble(const struct container *c, struct wire_out *o); /* K_TROUBLE */
 /* The processes are gone: what is in the pipes is all there will be. ON_EXIT follows. */
 void logs_drain(struct container *c);
 

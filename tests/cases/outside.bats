@@ -71,3 +71,57 @@ has_server() { [ -n "$(server_pid)" ]; }
 	within 10 no_trouble
 	[ "$(in_container web 'cat /etc/hostname')" = web ]
 }
+
+talks='sh -c "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.1; done"'
+
+@test "a log whose disk is full: why says so while it lasts, and events say when it came and went" {
+	unmount_podfs
+	EXTRA_MOUNT=$T/state
+	mount -t tmpfs -o size=6m,mode=0700 tmpfs "$EXTRA_MOUNT"
+	mount_podfs
+	run_pod web "$talks"
+	within 10 has 'line 3' "$P/web/logs/web"
+	no_trouble
+	dd if=/dev/zero of="$T/state/fill" bs=4k 2>/dev/null || :
+	within 20 has "can't be written" "$P/web/why"
+	said "its log can't be written, output is dropped: No space left on device"
+	kill_server
+	said "its log can't be written, output is dropped: No space left on device"
+	rm "$T/state/fill"
+	within 10 no_trouble
+	has "web/web its log is written again; [0-9]* bytes were dropped" "$P/web/events"
+	remove_all_pods
+	umount "$P"
+	within 10 no_process_left
+	umount "$EXTRA_MOUNT"
+	EXTRA_MOUNT=
+}
+
+@test "a log that is removed under a running container goes on, also for who follows it" {
+	run_pod web "$talks"
+	within 10 has 'line 3' "$P/web/logs/web"
+	local folder size
+	folder=$(echo "$(pod_folder web)"/logs/web.*)
+	timeout 60 tail -n +1 -f "$P/web/logs/web" >"$T/followed" &
+	local follower=$!
+	within 10 grep -q 'line 3' "$T/followed"
+	size=$(stat -c %s "$P/web/logs/web")
+	rm -r "$folder"
+	within 10 has 'its log was removed by others: it is begun anew' "$P/web/events"
+	within 10 new_lines
+	[ "$(stat -c %s "$P/web/logs/web")" -gt "$size" ]
+	[ -s "$folder/last" ]
+	size=$(tail -n 1 "$T/followed")
+	within 10 grown "$size"
+	# segments alone
+	rm "$folder"/0*
+	within 10 new_lines
+	kill_server
+	new_lines
+	[ "$(grep -c 'begun anew' "$P/web/events")" -eq 2 ]
+	size=$(tail -n 1 "$T/followed")
+	within 10 grown "$size"
+	kill $follower
+}
+new_lines() { [ -n "$(cat "$P/web/logs/web")" ]; }
+grown() { [ "$(tail -n 1 "$T/followed")" != "$1" ]; }
