@@ -167,7 +167,8 @@ struct pod {
 	int oom_score;
 	const char *note;     /* what could not be had; NULL */
 	struct plan *groups;  /* K_CGDIR and K_CGVERSION of the pod itself */
-	struct plan *unwritten; /* K_HOSTNAME K_HOSTS K_RESOLV of the sandbox that are not in etc/ yet; NULL: they are */
+	struct plan *etc;     /* K_HOSTNAME K_HOSTS K_RESOLV: what is in etc/, or is to be */
+	bool etc_unwritten;   /* the latter */
 	struct policy policy;
 	struct link link;
 	struct watch listener;
@@ -222,6 +223,7 @@ int sandbox_hostname(struct pod *p, const struct wire_in *in, struct err *e);
 /* --- etc.c --- */
 /* The files that containers have in /etc, with the texts of W_SANDBOX. Failing, it is tried again by etc_need. */
 void etc_make(struct pod *p, const struct wire_in *in);
+/* Before a start: makes what is not there, or not any more. */
 int etc_need(struct pod *p, struct err *e);
 /* K_HOSTNAME, K_HOSTS and K_RESOLV, those that the message has: all or none. Running containers see them. */
 int etc_write(struct pod *p, const struct wire_in *in, struct err *e);
@@ -247,7 +249,8 @@ int record_leave(int dir_fd, struct err *e); /* the pod is one that leaves */
 
 /* --- plan.c --- */
 struct plan *plan_new(const struct wire_in *in); /* NULL: no memory */
-struct plan *plan_etc(const struct wire_in *in); /* only the texts of etc/, which plan_new leaves out */
+/* Only the texts of etc/, which plan_new leaves out; those that `in` has not are old's. */
+struct plan *plan_etc(const struct wire_in *in, const struct plan *old);
 void plan_free(struct plan *pl); /* NULL is fine */
 /* With K_HOLD: nobody removes a layer of it while the plan is kept. -ESTALE: one is gone already. */
 int plan_hold(struct plan *pl, struct err *e);

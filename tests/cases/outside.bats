@@ -125,3 +125,32 @@ talks='sh -c "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.1; done"'
 }
 new_lines() { [ -n "$(cat "$P/web/logs/web")" ]; }
 grown() { [ "$(tail -n 1 "$T/followed")" != "$1" ]; }
+
+@test "files of a pod's etc that were removed are there again for the next start, with a server and without" {
+	run_pod web 'sh -c "cat /etc/hosts; exec sleep 1000"'
+	timeout 20 cat "$P/web/wait/running"
+	local etc hosts
+	etc=$(pod_folder web)/etc
+	echo '192.0.2.9 far' >>"$P/web/hosts"
+	hosts=$(cat "$etc/hosts" "$etc/resolv.conf" "$etc/hostname")
+	echo 0 >"$P/web/grace"
+	rm -r "$etc"
+	echo restart >"$P/web/ctl"
+	timeout 20 cat "$P/web/wait/running"
+	has 'files of its etc/ had been removed by others, and are made anew' "$P/web/events"
+	[ "$(cat "$etc/hosts" "$etc/resolv.conf" "$etc/hostname")" = "$hosts" ]
+	within 5 has 'far' "$P/web/logs/web"
+	# its restart policy alone; what is still there stays as it is
+	echo Always >"$P/web/restart"
+	local pid
+	pid=$(cat "$P/web/containers/web/pid")
+	echo mine >"$etc/resolv.conf"
+	rm "$etc/hosts"
+	unmount_podfs
+	kill -9 "$pid"
+	within 10 test -e "$etc/hosts"
+	is mine "$etc/resolv.conf"
+	mount_podfs
+	within 10 has ^running "$P/web/containers/web/state"
+	is 1 "$P/web/containers/web/restarts"
+}
