@@ -363,6 +363,8 @@ void events_load(struct engine *en, struct pod *p); /* p NULL: the node's */
 void events_came(struct engine *en, const struct predecessor *last);
 /* c's state was told at W_HELLO, and the last server has said so already. */
 bool event_known(const struct container *c);
+/* Is there an event of it with those words, not older than that (CLOCK_REALTIME)? */
+bool event_said(const struct container *c, uint64_t since_ns, const char *words);
 
 /* --- leaks.c --- */
 bool leak_told(struct pod *p, const char *text); /* false: it is listed, or an earlier server said so */

@@ -43,6 +43,7 @@ static int came_up(struct container *c, struct err *e UNUSED)
 	c->finished_ns = 0;
 	c->up_mono_ns = now_mono_ns();
 	c->pod->has_run = true;
+	mounts_watch(c);
 	container_tell(c);
 	link_reply(c->pod, &c->asker, 0, NULL);
 	end_what_is_replaced(c);
@@ -184,6 +185,7 @@ static int by_policy(struct container *c, struct err *e UNUSED)
 		return 0;
 	}
 	uint64_t ms = backoff_ms(c);
+	ran_keep(c);
 	c->state = BACKOFF;
 	c->next_ns = now_real_ns() + ms * 1000000u;
 	container_tell(c);

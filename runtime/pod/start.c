@@ -94,6 +94,7 @@ static void on_exited(struct child *ch, int code, int sig)
 	}
 	timer_stop(&c->pod->loop, &c->timer);
 	leak_ended(c);
+	mounts_unwatch(c);
 	c->exit_code = code;
 	c->exit_signal = sig;
 	c->finished_ns = now_real_ns();
@@ -172,6 +173,7 @@ static int spawn(struct container *c, struct err *e)
 void container_start(struct container *c)
 {
 	struct err e = { 0 };
+	ran_keep(c);
 	if (c->want) {
 		plan_free(c->plan);
 		c->plan = take_ptr(c->want);
@@ -179,6 +181,7 @@ void container_start(struct container *c)
 		c->want_asker = (struct asker){ 0 };
 	}
 	free(take_ptr(c->failure));
+	free(take_ptr(c->trouble));
 	c->failed = c->sent_kill = c->leak_told = c->oom_killed = c->inherited = false;
 	c->next_ns = 0;
 	c->run++;

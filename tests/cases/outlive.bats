@@ -414,6 +414,93 @@ no_group_of() { ! [ -d "/proc/$1" ]; }
 }
 restarted_once() { [ "$(cat "$P/web/containers/web/restarts")" = 1 ] && grep -q ^running "$P/web/containers/web/state"; }
 
+@test "the run before this one: its code, reason and times stay readable, also for the next server and after a reboot" {
+	unmount_podfs
+	mount_podfs backoff_base=0.1
+	import busybox
+	mkdir "$P/web"
+	echo OnFailure >"$P/web/restart"
+	echo 'sh -c "[ ! -e /dev/shm/go ] || exec sleep 1000; touch /dev/shm/go; exit 7"' >"$P/web/command"
+	echo busybox >"$P/web/image"
+	within 10 runs_again
+	is '' "$P/web/containers/web/exitcode"
+	run ! last_state x
+	last_state exitCode: 7 reason: Error
+	local times
+	times=$(last_times)
+	[ "$(wc -w <<<"$times")" -eq 2 ]
+	grep -A 6 'Last State: *Terminated$' "$P/web/describe" >"$T/last"
+	grep -q '^ *Reason: *Error$' "$T/last"
+	grep -q '^ *Exit Code: *7$' "$T/last"
+	grep -q '^ *Started: .*Z (' "$T/last"
+	grep -q '^ *Finished: .*Z (' "$T/last"
+	kill_server
+	last_state exitCode: 7 reason: Error
+	[ "$(last_times)" = "$times" ]
+	# the next podfs-pod knows the run that was lost
+	echo 'sleep 1000' >"$P/web/command"
+	local pod
+	pod=$(pod_pid web)
+	kill -9 "$pod"
+	gone "$pod"
+	within 10 last_state exitCode: 137 reason: SandboxLost
+	echo Never >"$P/web/restart"
+	pod=$(pod_pid web)
+	unmount_podfs
+	kill -9 "$pod"
+	mount_podfs
+	within 10 has '^terminated' "$P/web/containers/web/state"
+	last_state exitCode: 137 reason: SandboxLost
+	# what an older podfs wrote says nothing of it, and is read all the same
+	pod=$(pod_pid web)
+	unmount_podfs
+	kill -9 "$pod"
+	echo '3 4 9 0 1767225600000000000 1767225601000000000 Error' >"$(echo "$T"/state/pods/*/logs/web.*/last)"
+	mount_podfs
+	within 10 is 9 "$P/web/containers/web/exitcode"
+	is 4 "$P/web/containers/web/restarts"
+	run ! grep -q lastState "$P/web/pod.yaml"
+}
+
+@test "a podfs-pod that is lost between two runs: the run that had ended keeps its code" {
+	unmount_podfs
+	mount_podfs backoff_base=300
+	import busybox
+	mkdir "$P/web"
+	echo Always >"$P/web/restart"
+	echo 'sh -c "exit 7"' >"$P/web/command"
+	echo busybox >"$P/web/image"
+	within 10 has CrashLoopBackOff "$P/web/containers/web/state"
+	echo 'sleep 1000' >"$P/web/command"
+	kill -9 "$(pod_pid web)"
+	within 10 has ^running "$P/web/containers/web/state"
+	last_state exitCode: 7 reason: Error
+	local pod
+	pod=$(cat "$P/web/containers/web/pid")
+	echo kill >"$P/web/ctl"
+	within 10 another_runs "$pod"
+	echo kill >"$P/web/ctl"
+	within 10 has CrashLoopBackOff "$P/web/containers/web/state"
+	pod=$(pod_pid web)
+	unmount_podfs
+	kill -9 "$pod"
+	mount_podfs
+	within 10 has ^running "$P/web/containers/web/state"
+	last_state exitCode: 137 reason: Error
+}
+runs_again() { [ "$(cat "$P/web/containers/web/restarts")" -ge 1 ] && grep -q ^running "$P/web/containers/web/state"; }
+# last_state KEY: VALUE…: of web's lastState.terminated in pod.yaml
+last_state() {
+	sed -n '/lastState:/,/^ *- /p' "$P/web/pod.yaml" >"$T/lastState"
+	grep -q terminated: "$T/lastState" || return 1
+	while [ $# -gt 1 ]; do
+		grep -q "^ *$1 \"\?$2\"\?$" "$T/lastState" || { cat "$T/lastState"; return 1; }
+		shift 2
+	done
+	[ $# -eq 0 ]
+}
+last_times() { sed -n '/lastState:/,/^ *- /p' "$P/web/pod.yaml" | sed -n 's/^ *\(startedAt\|finishedAt\): //p' | paste -sd' '; }
+
 @test "what belongs to nobody is removed at start and on request" {
 	local uid=01234567-89ab-4def-8123-456789abcdef bad=11234567-89ab-4def-8123-456789abcdef group
 	run_pod web "$forever"
