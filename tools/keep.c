@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -37,8 +36,6 @@
  * Not listed: it was unmounted here, while a copy in somebody's mount namespace keeps the connection alive.
  */
 enum keep_state { SERVING, PAUSING, AWAY, ENDING, LOST };
-
-#define _cleanup_strs_ __attribute__((cleanup(strs_free)))
 
 struct keep {
 	struct loop loop;
@@ -73,85 +70,7 @@ static void note(const struct keep *k, const char *fmt, ...)
 	dprintf(k->log_fd, "\n");
 }
 
-/* --- in the child --- */
-
-/* dup2 clears CLOEXEC only when the numbers differ. */
-static void hand_down(int fd, int as)
-{
-	if (fd == as)
-		fcntl(fd, F_SETFD, 0);
-	else
-		dup2(fd, as);
-}
-
-/* Descriptors keep their numbers: only CLOEXEC is cleared. */
-__attribute__((noreturn)) static void exec_server(const struct keep *k, const char *path, int ready, char *const *argv)
-{
-	int fds[] = { k->m->fd, ready, k->lock_fd, k->ledger_fd, k->hand_fd };
-	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
-		fcntl(fds[i], F_SETFD, 0);
-	hand_down(open("/dev/null", O_RDWR | O_CLOEXEC), STDIN_FILENO);
-	hand_down(k->log_fd, STDOUT_FILENO);
-	hand_down(k->log_fd, STDERR_FILENO);
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
-	/* ^C on a keeper in the foreground is for the keeper, not for pods. */
-	setsid();
-	if (!chdir("/"))
-		execv(path, argv);
-	dprintf(ready, "%s: %s\n", path, strerror(errno));
-	_exit(127);
-}
-
 /* --- start --- */
-
-static int put_number(struct strs *argv, const char *option, int n)
-{
-	char text[12];
-	int r = strs_add(argv, option, strlen(option));
-	return r ? r : strs_add(argv, text, (size_t)snprintf(text, sizeof text, "%d", n));
-}
-
-static int put_text(struct strs *argv, const char *option, const char *text)
-{
-	int r = strs_add(argv, option, strlen(option));
-	return r || !text ? r : strs_add(argv, text, strlen(text));
-}
-
-static int put_end(struct strs *argv, const struct keep *k)
-{
-	char at[24];
-	snprintf(at, sizeof at, "%llu", (unsigned long long)k->ended_ns);
-	int r = put_text(argv, "--ended", at);
-	return r ? r : put_text(argv, "--how", k->how);
-}
-
-/* The command line of the server: what it is given, and the settings as podfs itself was given them. */
-static int make_argv(const struct keep *k, int ready, bool again, struct strs *argv)
-{
-	int r = put_text(argv, "podfs-server", NULL);
-	if (!r)
-		r = put_number(argv, "--fuse-fd", k->m->fd);
-	if (!r)
-		r = put_number(argv, "--ready-fd", ready);
-	if (!r)
-		r = put_number(argv, "--lock-fd", k->lock_fd);
-	if (!r)
-		r = put_number(argv, "--ledger-fd", k->ledger_fd);
-	if (!r)
-		r = put_number(argv, "--hand-fd", k->hand_fd);
-	if (!r && again)
-		r = put_text(argv, "--again", NULL);
-	if (!r && again && k->ended_ns)
-		r = put_end(argv, k);
-	if (!r && k->o->config)
-		r = put_text(argv, "--config", k->o->config);
-	for (size_t i = 0; !r && i < k->o->set.n; i++)
-		r = put_text(argv, "-o", k->o->set.v[i]);
-	return r;
-}
 
 static void forget_server(struct keep *k)
 {
@@ -169,10 +88,7 @@ static void reap(struct keep *k)
 	k->refused = WIFEXITED(status) && WEXITSTATUS(status) == STATUS_REFUSED;
 	k->killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 	forget_server(k);
-	if (WIFSIGNALED(status))
-		snprintf(k->how, sizeof k->how, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-	else
-		snprintf(k->how, sizeof k->how, "ended with status %d", WEXITSTATUS(status));
+	put_status(k->how, sizeof k->how, status);
 }
 
 /* One line from the server: "0", or why not. */
@@ -223,30 +139,17 @@ static void end_server(struct keep *k)
 
 static int start_server(struct keep *k, bool again, struct err *e)
 {
-	char path[PATH_MAX];
-	int pipefd[2];
-	_cleanup_strs_ struct strs argv = { 0 };
-	int r = find_server(path, e);
-	if (r)
+	struct provision p = { .o = k->o, .fuse_fd = k->m->fd, .lock_fd = k->lock_fd, .log_fd = k->log_fd, .ledger_fd = k->ledger_fd,
+			       .hand_fd = k->hand_fd, .again = again, .ended_ns = k->ended_ns };
+	_cleanup_close_ int ready = -1;
+	memcpy(p.how, k->how, sizeof p.how);
+	int r = provide(&p, &ready, e);
+	if (r < 0)
 		return r;
-	if (pipe2(pipefd, O_CLOEXEC))
-		return err_sys(e, errno, "pipe");
-	_cleanup_close_ int ours = pipefd[0];
-	_cleanup_close_ int theirs = pipefd[1];
-	r = make_argv(k, theirs, again, &argv);
-	if (r)
-		return r;
-	k->pid = fork();
-	if (k->pid < 0) {
-		k->pid = 0;
-		return err_sys(e, errno, "fork");
-	}
-	if (!k->pid)
-		exec_server(k, path, theirs, argv.v);
-	close_fd(&theirs);
+	k->pid = r;
 	k->started_ns = now_mono_ns();
 	k->server.fd = pidfd_open(k->pid, 0);
-	r = k->server.fd < 0 ? err_sys(e, errno, "pidfd_open") : read_ready(k, ours, e);
+	r = k->server.fd < 0 ? err_sys(e, errno, "pidfd_open") : read_ready(k, ready, e);
 	if (r)
 		end_server(k);
 	return r;
