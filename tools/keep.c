@@ -31,7 +31,7 @@
  *   PAUSING   -                       -> over            start -> SERVING  unmount -> over    over
  *   AWAY      -> over                 -> over            end it -> ENDING  unmount -> ENDING  -
  *   ENDING    -> over                 -> over            kill the server   -                  -
- *   LOST      over, with an error: the mount is detached
+ *   LOST      over, with an error: nobody has /dev/fuse any more, the mount stays
  *
  * Not listed: it was unmounted here, while a copy in somebody's mount namespace keeps the connection alive.
  */
@@ -163,12 +163,13 @@ static void over(struct keep *k)
 	k->loop.stop = true;
 }
 
-/* Without a server the connection has to end: users then see ENOTCONN instead of waiting for ever. */
+/* Without a server the connection has to end: users then see ENOTCONN instead of waiting for ever. The mount stays, or they would
+ * meet the folder below and fill that. */
 static void give_up(struct keep *k, const char *why)
 {
-	note(k, "%s; the mount is detached", why);
+	note(k, "%s: every access is ENOTCONN until podfs is mounted there anew", why);
 	k->state = LOST;
-	mount_undo(k->m);
+	close_fd(&k->m->fd);
 	over(k);
 }
 
