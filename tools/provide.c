@@ -118,7 +118,7 @@ __attribute__((noreturn)) static void exec_server(const struct provision *p, con
 	_exit(127);
 }
 
-/* --- start --- */
+/* --- both --- */
 
 int provide(const struct provision *p, int *ready, struct err *e)
 {
@@ -142,6 +142,22 @@ int provide(const struct provision *p, int *ready, struct err *e)
 		exec_server(p, path, theirs, argv.v);
 	*ready = take_fd(&ours);
 	return pid;
+}
+
+int provide_check(const struct options *o, struct err *e)
+{
+	char path[PATH_MAX];
+	_cleanup_strs_ struct strs argv = { 0 };
+	int r = find_server(path, e);
+	if (r)
+		return r;
+	r = put_text(&argv, "podfs-server", "--check");
+	if (!r)
+		r = put_settings(&argv, o);
+	if (r)
+		return err_set(e, -r, "out of memory");
+	execv(path, argv.v);
+	return err_sys(e, errno, "%s", path);
 }
 
 int ledger_make(int *memfd, int *hand)

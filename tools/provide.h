@@ -23,6 +23,9 @@ struct provision {
 
 /* Forks. Returns the server's pid; *ready is where it says one line: "0", or why not. */
 int provide(const struct provision *p, int *ready, struct err *e);
+/* Becomes the server's program, which says by its status, and in words on stderr, whether it would start with these settings. Only
+ * returns when it could not. */
+int provide_check(const struct options *o, struct err *e);
 /* The memory and the pipe of fs/ledger.h. */
 int ledger_make(int *memfd, int *hand);
 
