@@ -644,10 +644,7 @@ tried_for() { [ $(($(date +%s) - $2)) -ge "$1" ]; }
 	timeout 20 cat "$P/web/wait/running"
 	unmount_podfs
 	local prog=$T/prog keeper server pid reader
-	mkdir -p "$prog"/tools "$prog"/fs "$prog"/runtime
-	cp "$PODFS_BUILD/tools/podfs" "$prog/tools/"
-	cp "$PODFS_BUILD/fs/podfs-server" "$prog/fs/"
-	cp -r "$PODFS_BUILD/runtime/pod" "$PODFS_BUILD/runtime/image" "$prog/runtime/"
+	programs
 	cd "$T"
 	printf '[node]\ngrace = 9\n' >"$T/podfs.conf"
 	timeout 30 "$prog/tools/podfs" -o "$(options config=podfs.conf)" pods
@@ -658,12 +655,10 @@ tried_for() { [ $(($(date +%s) - $2)) -ge "$1" ]; }
 	reader=$!
 	within 5 blocked $reader
 	cd "$P/web"
-	cp "$prog/tools/podfs" "$prog/tools/new"
-	mv "$prog/tools/new" "$prog/tools/podfs"
-	cp "$prog/fs/podfs-server" "$prog/fs/new"
-	mv "$prog/fs/new" "$prog/fs/podfs-server"
+	install_anew tools/podfs
+	install_anew fs/podfs-server
 	printf '[node]\ngrace = 8\n' >"$T/podfs.conf"
-	sh "$BATS_TEST_DIRNAME/../../tools/podfs-upgrade" "$T/state"
+	upgrade
 	has '- server is back: the last one was replaced; away for' "$P/.node/events"
 	has '^grace *= *8$' "$P/.node/config"
 	[ "$(keeper_pid)" = "$keeper" ]
@@ -675,18 +670,71 @@ tried_for() { [ $(($(date +%s) - $2)) -ge "$1" ]; }
 	echo 'echo $X; exit' >&7
 	[ "$(timeout 10 cat <&7)" = kept ]
 	exec 7>&-
-	# a program that does not run, a config that is wrong: the old ones stay
+	# a config that is wrong, a program that does not run: the old ones stay
 	server=$(server_pid)
 	echo 'grace = soon' >>"$T/podfs.conf"
-	run -1 sh "$BATS_TEST_DIRNAME/../../tools/podfs-upgrade" "$T/state"
-	[[ $output == *"does not take over"* ]]
-	[ "$(server_pid)" = "$server" ]
+	stays_with "$server" 'grace'
+	printf '[node]\nusers = nosuchuser\n' >"$T/podfs.conf"
+	stays_with "$server" 'there is no user nosuchuser'
+	: >"$T/podfs.conf"
+	replace fs/podfs-server 'exit 1'
+	stays_with "$server" 'ended with status 1'
+	rm "$prog/fs/podfs-server"
+	stays_with "$server" 'podfs-server'
+	install_anew fs/podfs-server
+	replace tools/podfs 'exit 3'
+	stays_with "$server" 'ended with status 3'
+	[ "$(keeper_pid)" = "$keeper" ]
 	cd /
 	echo kill >"$P/web/ctl"
 	wait $reader
 	is 137 "$T/ended"
 	unmount_podfs
 	mount_podfs
+}
+# The programs as in a build folder, in $T/prog.
+programs() {
+	mkdir -p "$T"/prog/tools "$T"/prog/fs "$T"/prog/runtime
+	cp "$PODFS_BUILD/tools/podfs" "$T/prog/tools/"
+	cp "$PODFS_BUILD/fs/podfs-server" "$T/prog/fs/"
+	cp -r "$PODFS_BUILD/runtime/pod" "$PODFS_BUILD/runtime/image" "$T/prog/runtime/"
+}
+install_anew() {
+	cp "$PODFS_BUILD/$1" "$T/prog/new"
+	mv "$T/prog/new" "$T/prog/$1"
+}
+# replace PROGRAM COMMAND: a script in its place
+replace() {
+	printf '#!/bin/sh\n%s\n' "$2" >"$T/prog/new"
+	chmod 755 "$T/prog/new"
+	mv "$T/prog/new" "$T/prog/$1"
+}
+upgrade() { sh "$BATS_TEST_DIRNAME/../../tools/podfs-upgrade" "$T/state"; }
+# stays_with SERVER WORDS: an upgrade is refused, and says so
+stays_with() {
+	run -1 upgrade
+	[[ $output == *"the old server goes on"*"$2"*"does not take over"* || $output == *"the old server goes on"*"does not take over"*"$2"* ]] ||
+		{ echo "$output"; return 1; }
+	[ "$(server_pid)" = "$1" ]
+	is Running "$P/web/status"
+}
+
+@test "an upgrade to a server that is right and does not start: it says that there is none, and pods go on" {
+	run_pod web "$forever"
+	timeout 20 cat "$P/web/wait/running"
+	unmount_podfs
+	programs
+	timeout 30 "$T/prog/tools/podfs" -o "$(options)" "$P"
+	local pid keeper
+	pid=$(cat "$P/web/containers/web/pid") keeper=$(keeper_pid)
+	replace fs/podfs-server '[ "$1" = --check ] || exit 1'
+	run -1 upgrade
+	[[ $output == *"no server of $P starts any more"* ]]
+	fails 'not connected' ls "$P"
+	gone "$keeper"
+	mount_podfs
+	is "$pid" "$P/web/containers/web/pid"
+	is Running "$P/web/status"
 }
 
 @test "groups that others removed are made anew, with their limits" {
