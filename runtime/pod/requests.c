@@ -110,11 +110,14 @@ static int do_policy(struct pod *p, struct wire_in *in, struct asker *a UNUSED, 
 		if (!c)
 			return -ENOENT;
 		policy_take(&c->policy, in);
+		life_policy(c);
 		return 0;
 	}
 	policy_take(&p->policy, in);
-	for (struct container *c = p->containers; c; c = c->next)
+	for (struct container *c = p->containers; c; c = c->next) {
 		policy_take(&c->policy, in);
+		life_policy(c);
+	}
 	return 0;
 }
 
