@@ -342,6 +342,9 @@ int cgroup_remove(const struct plan *pl, struct err *busy);
 /* The node's folders above the pod's groups, if they are empty: for the last pod, when there is no server to do it. */
 void cgroup_remove_parents(const struct plan *pl);
 
+/* --- gather.c --- */
+int gather_begin(struct container *c, struct asker a, struct err *e); /* 0: a is answered later */
+
 /* --- remove.c --- */
 void leave_begin(struct pod *p, uint32_t grace_s);
 /* Goes on with the removal as far as it can; called after everything that may have been waited for. */

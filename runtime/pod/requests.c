@@ -285,6 +285,13 @@ static int do_pause(struct pod *p, struct wire_in *in, struct asker *a UNUSED, s
 	return c ? life_event(c, in->head.op == W_PAUSE ? ON_PAUSE : ON_UNPAUSE, e) : -ENOENT;
 }
 
+static int do_gather(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
+{
+	struct container *c = named(p, in, e);
+	int r = c ? gather_begin(c, *a, e) : -ENOENT;
+	return r ? r : LATER;
+}
+
 static int do_drop(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
 {
 	struct container *c = named(p, in, e);
@@ -353,6 +360,7 @@ static const struct row {
 	[W_EXEC_NOTE] = { do_exec_note, STANDING },
 	[W_DELETE] = { do_delete, EMPTY | STANDING | LEAVING }, [W_SANDBOX] = { do_sandbox, EMPTY | STANDING },
 	[W_NETNS] = { do_netns, STANDING | LEAVING }, [W_NET] = { do_net, STANDING }, [W_ETC] = { do_etc, STANDING },
+	[W_GATHER] = { do_gather, STANDING },
 };
 
 static unsigned times(const struct pod *p)

@@ -57,6 +57,8 @@ enum wire_op {
 	W_NET,          /* K_HOSTS K_RESOLV [fd as in W_SANDBOX]: another network namespace; -EBUSY once a container has run */
 	W_ETC,          /* K_HOSTS K_RESOLV: written in place, so that running containers see them */
 
+	W_GATHER,       /* K_NAME: all of its processes enter its cgroups again; -EOPNOTSUPP: which they are nobody knows */
+
 	W_EXEC_NOTE = 40, /* K_SESSION and whatever the server wants to be told again of it; in place of the note before */
 
 	/* events, podfs-pod -> server */
