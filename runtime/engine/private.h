@@ -234,6 +234,7 @@ int net_open(struct engine *en);          /* 0 or -ENOMEM */
 void net_begin_soon(struct engine *en);   /* the records are read: podfs-net is started if it is needed */
 void net_close(struct engine *en);
 void net_resume(struct pod *p);           /* W_HELLO is answered: podfs-net is told of it */
+void net_again(struct pod *p);            /* podfs-net found that it is gone; NULL: nothing */
 void net_connected(struct engine *en);    /* to a podfs-net that may know nothing */
 bool net_wanted(const struct engine *en); /* podfs-net is needed, though nothing is asked of it */
 

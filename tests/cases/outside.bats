@@ -248,3 +248,24 @@ in_groups() {
 	within 5 has 'could not be put back into its cgroup: it shares a PID namespace' "$P/web/events"
 	has "$astray" "$P/web/why"
 }
+
+@test "the pods' network: addresses, links set down and links deleted come back at once" {
+	run_pod web "$forever"
+	run_pod other "$forever"
+	timeout 20 cat "$P/web/wait/running" "$P/other/wait/running"
+	local bridge veth other
+	other=$(head -n 1 "$P/other/ip")
+	bridge=$(host ip -o link show type bridge | sed 's/^[0-9]*: \([^:]*\):.*/\1/')
+	veth=pf$(basename "$(pod_folder web)" | tr -d - | cut -c 1-12)
+	inside web ping -qc 1 -W 5 "$other"
+	host ip addr flush dev "$bridge"
+	within 5 has 'network: an address of the bridge was removed .* made again' "$P/.node/events"
+	within 5 host ping -qc 1 -W 1 "$other"
+	host ip link set "$veth" down
+	within 5 has 'network: somebody disconnected pod web from the bridge: it was put back' "$P/web/events"
+	within 5 inside web ping -qc 1 -W 1 "$other"
+	host ip link del "$veth"
+	within 5 has 'network: the network of pod web was missing: it is there again' "$P/web/events"
+	within 5 inside web ping -qc 1 -W 1 "$other"
+	no_trouble
+}
