@@ -282,11 +282,20 @@ static void show_beside(struct container *c)
 	}
 }
 
+/* Sentences, joined. NULL: none. */
+static void add_trouble(struct container_status *s, const char *text)
+{
+	size_t used = strlen(s->trouble);
+	if (text)
+		snprintf(s->trouble + used, sizeof s->trouble - used, "%s%s", used ? "; " : "", text);
+}
+
 void container_show(struct container *c)
 {
 	struct container_status *s = &c->status;
 	*s = c->told;
 	show_beside(c);
+	add_trouble(s, astray_words(c));
 	if (s->state != C_WAITING || c->told.state != C_TERMINATED)
 		return;
 	s->last = (struct run_end){
@@ -308,16 +317,15 @@ static void take_last(struct container_status *s, const struct wire_in *in)
 		l->exit_code = -1;
 }
 
-/* Sentences, joined. */
 static void take_trouble(struct container_status *s, const struct wire_in *in)
 {
-	size_t pos = 0, len, used = 0;
+	size_t pos = 0, len;
 	uint16_t key;
 	const char *text;
 	s->trouble[0] = 0;
 	while (wire_next(in, &pos, &key, &text, &len))
-		if (key == K_TROUBLE && used < sizeof s->trouble)
-			used += (size_t)snprintf(s->trouble + used, sizeof s->trouble - used, "%s%s", used ? "; " : "", text);
+		if (key == K_TROUBLE)
+			add_trouble(s, text);
 }
 
 void container_on_state(struct pod *p, struct wire_in *in)
@@ -351,6 +359,10 @@ void container_on_state(struct pod *p, struct wire_in *in)
 		container_open_log(c);
 	tell_transition(c, &was);
 	tell_trouble(c, in);
+	if (s->state == C_RUNNING && (was.state != C_RUNNING || was.pid != s->pid))
+		astray_watch(c);
+	if (p->link->hello || c->astray) /* one that has just started is where it was put */
+		astray_look(c);
 	if (s->exit_code == START_FAILED && s->finished_ns != was.finished_ns)
 		mend_groups(c); /* podfs-pod may be about to try again */
 	engine_changed(p->engine, p, CHANGE_STATE);
@@ -366,6 +378,7 @@ void container_lost(struct container *c, const char *reason, const char *message
 	s->root_fd = -1;
 	s->next_ns = s->kill_ns = 0;
 	s->trouble[0] = 0;
+	c->astray = false;
 	s->again = false;
 	if (ran) {
 		s->state = C_TERMINATED;

@@ -76,6 +76,7 @@ struct container {
 	bool starting;           /* a start was asked for and has not answered */
 	bool held;               /* it starts once its pod has a network */
 	bool leaving;            /* rmdir'ed: no longer in the tree */
+	bool astray;             /* it runs, and others took it out of its cgroup */
 	unsigned starts;         /* that were asked for */
 	bool refetched;          /* since a start was asked for: because the image turned out not to be there */
 	char *image_id;          /* digest of the image it runs or ran from; NULL */

@@ -39,6 +39,7 @@ struct engine_private {
 	bool closing;
 	struct engine *engine;   /* the one that this is of */
 	struct timer retry;      /* sweep.c */
+	struct watch groups;     /* astray.c: inotify of pods' cgroup folders */
 	unsigned unsettled;      /* pods that have not yet told their state */
 };
 
@@ -243,6 +244,7 @@ int net_open(struct engine *en);          /* 0 or -ENOMEM */
 void net_begin_soon(struct engine *en);   /* the records are read: podfs-net is started if it is needed */
 void net_close(struct engine *en);
 void net_resume(struct pod *p);           /* W_HELLO is answered: podfs-net is told of it */
+void net_again(struct pod *p);            /* podfs-net found that it is gone; NULL: nothing */
 void net_connected(struct engine *en);    /* to a podfs-net that may know nothing */
 bool net_wanted(const struct engine *en); /* podfs-net is needed, though nothing is asked of it */
 
@@ -381,6 +383,18 @@ void sweep_pod(struct engine *en, const char *uid); /* what is left of one witho
 /* --- mend.c --- */
 /* The groups of a container that is to start. */
 void mend_groups(struct container *c);
+
+/* --- astray.c --- */
+int astray_open(struct engine *en);
+void astray_close(struct engine *en);
+void astray_watch(const struct container *c); /* it runs: the removal of its groups is told from now on */
+/* Is it where its limits are? What has changed is said. */
+void astray_look(struct container *c);
+const char *astray_words(const struct container *c); /* NULL: it is not */
+/* Before a command is run in it: where it is to be there is. */
+void astray_exec(struct container *c);
+/* Before a limit is written, of the pod where c is NULL: what is astray is put back, groups, limits and processes. */
+void astray_mend(struct pod *p, struct container *c);
 
 /* --- lost.c --- */
 void lost_record(struct pod *p); /* the spec anew, from disk */

@@ -243,6 +243,8 @@ int netns_move(struct pod *p, const struct wire_in *in, struct err *e);
 /* Begins to make it when there is none; reaper_need waits until it stands. */
 int reaper_begin(struct pod *p, struct err *e);
 int reaper_need(struct pod *p, struct err *e);
+/* It is dying: nothing can start in its PID namespace, and no other reaper be made until its end has been seen in the loop. */
+bool reaper_ends(const struct pod *p);
 /* Before anything lives in its PID namespace: it is gone on return. */
 int reaper_end(struct pod *p, struct err *e);
 
@@ -282,6 +284,7 @@ void container_dispose(struct container *c);
 void life_init(struct container *c);
 /* 0, or -errno: the state does not allow it. A start is answered through c->asker. */
 int life_event(struct container *c, enum life_event ev, struct err *e);
+void life_policy(struct container *c); /* its policy is another */
 
 /* --- start.c: a run of a container from the parent's side --- */
 void container_start(struct container *c);
@@ -351,6 +354,9 @@ bool cgroup_kill(const struct plan *pl);
 int cgroup_remove(const struct plan *pl, struct err *busy);
 /* The node's folders above the pod's groups, if they are empty: for the last pod, when there is no server to do it. */
 void cgroup_remove_parents(const struct plan *pl);
+
+/* --- gather.c --- */
+int gather_begin(struct container *c, struct asker a, struct err *e); /* 0: a is answered later */
 
 /* --- remove.c --- */
 void leave_begin(struct pod *p, uint32_t grace_s);

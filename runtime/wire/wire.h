@@ -60,6 +60,7 @@ enum wire_op {
 	W_ETC,          /* K_HOSTS K_RESOLV: written in place, so that running containers see them */
 
 	W_SWEEP,        /* what was told by W_LEAK is tried again */
+	W_GATHER,       /* K_NAME: all of its processes enter its cgroups again; -EOPNOTSUPP: which they are nobody knows */
 
 	W_EXEC_NOTE = 40, /* K_SESSION and whatever the server wants to be told again of it; in place of the note before */
 

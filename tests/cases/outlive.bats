@@ -501,6 +501,22 @@ last_state() {
 }
 last_times() { sed -n '/lastState:/,/^ *- /p' "$P/web/pod.yaml" | sed -n 's/^ *\(startedAt\|finishedAt\): //p' | paste -sd' '; }
 
+@test "how long a pod backs off is what the config says now" {
+	unmount_podfs
+	mount_podfs backoff_base=300
+	run_pod web 'sleep 1000'
+	timeout 20 cat "$P/web/wait/running"
+	echo Always >"$P/web/restart"
+	unmount_podfs
+	mount_podfs backoff_base=0.1
+	local pid i
+	for i in 1 2; do
+		pid=$(cat "$P/web/containers/web/pid")
+		echo kill >"$P/web/ctl"
+		within 10 another_runs "$pid"
+	done
+}
+
 @test "what belongs to nobody is removed at start and on request" {
 	local uid=01234567-89ab-4def-8123-456789abcdef bad=11234567-89ab-4def-8123-456789abcdef group
 	run_pod web "$forever"

@@ -154,3 +154,118 @@ grown() { [ "$(tail -n 1 "$T/followed")" != "$1" ]; }
 	within 10 has ^running "$P/web/containers/web/state"
 	is 1 "$P/web/containers/web/restarts"
 }
+
+# The container's processes are moved to the root of each hierarchy.
+move_out() {
+	local d p top
+	for d in $(our_cgroups | grep '/c\.web'); do
+		top=${d%/"$CG"*}
+		for p in $(cat "$d/cgroup.procs"); do echo "$p" >"$top/cgroup.procs"; done
+	done
+}
+remove_groups() {
+	local d
+	for d in $(our_cgroups | grep '/c\.web' | sort -r); do within 5 rmdir "$d"; done
+}
+astray='others took it out of its cgroup: its limits do not hold until it is restarted or a limit is written'
+# in_groups: every process of the container is in its groups
+in_groups() {
+	local d p any=
+	for d in $(our_cgroups | grep '/c\.web'); do
+		any=1
+		for p in $(pgrep --ns "$(cat "$P/web/containers/web/pid")" --nslist pid .); do
+			grep -qx "$p" "$d/cgroup.procs" || { echo "$p is not in $d"; return 1; }
+		done
+	done
+	[ "$any" ]
+}
+
+@test "a cgroup that others remove from under a container is told at once, and a limit puts it back" {
+	run_pod web 'sh -c "sleep 1000 & sh -c \"sleep 1000 & wait\" & wait"'
+	timeout 20 cat "$P/web/wait/running"
+	echo 64M >"$P/web/containers/web/memory.max"
+	no_trouble
+	in_groups
+	move_out
+	remove_groups
+	within 5 has "$astray" "$P/web/why"
+	said "$astray"
+	kill_server
+	said "$astray"
+	[ "$(in_container web 'echo alive')" = alive ]
+	said "$astray"
+	echo 48M >"$P/web/containers/web/memory.max"
+	within 5 no_trouble
+	in_groups
+	has 'web/web it is in its cgroup again' "$P/web/events"
+	local d
+	for d in $(our_cgroups | grep '/c\.web'); do
+		! [ -e "$d/memory.limit_in_bytes" ] || is 50331648 "$d/memory.limit_in_bytes"
+		! [ -e "$d/memory.max" ] || is 50331648 "$d/memory.max"
+	done
+	is 50331648 "$P/web/containers/web/memory.max"
+	# the pod's limits do it too, and a restart
+	move_out
+	remove_groups
+	within 5 has "$astray" "$P/web/why"
+	echo 256M >"$P/web/memory.max"
+	within 5 no_trouble
+	in_groups
+	move_out
+	remove_groups
+	within 5 has "$astray" "$P/web/why"
+	echo 0 >"$P/web/grace"
+	echo restart >"$P/web/ctl"
+	within 10 no_trouble
+	in_groups
+}
+
+@test "processes that others moved out of a cgroup are missed by the next server, and by who writes a limit" {
+	run_pod web "$forever"
+	timeout 20 cat "$P/web/wait/running"
+	move_out
+	kill_server
+	said "$astray"
+	echo 48M >"$P/web/memory.max"
+	within 5 no_trouble
+	in_groups
+	move_out
+	[ "$(in_container web 'echo alive')" = alive ]
+	has "$astray" "$P/web/why"
+}
+
+@test "with share pid nobody can tell whose processes are astray: it is said, and stays" {
+	mkdir "$P/web"
+	echo 'ipc net uts pid' >"$P/web/share"
+	import busybox
+	echo "$forever" >"$P/web/command"
+	echo busybox >"$P/web/image"
+	timeout 20 cat "$P/web/wait/running"
+	move_out
+	remove_groups
+	within 5 has "$astray" "$P/web/why"
+	echo 48M >"$P/web/memory.max"
+	within 5 has 'could not be put back into its cgroup: it shares a PID namespace' "$P/web/events"
+	has "$astray" "$P/web/why"
+}
+
+@test "the pods' network: addresses, links set down and links deleted come back at once" {
+	run_pod web "$forever"
+	run_pod other "$forever"
+	timeout 20 cat "$P/web/wait/running" "$P/other/wait/running"
+	local bridge veth other
+	other=$(head -n 1 "$P/other/ip")
+	bridge=$(host ip -o link show type bridge | sed 's/^[0-9]*: \([^:]*\):.*/\1/')
+	veth=pf$(basename "$(pod_folder web)" | tr -d - | cut -c 1-12)
+	inside web ping -qc 1 -W 5 "$other"
+	host ip addr flush dev "$bridge"
+	within 5 has 'network: an address of the bridge was removed .* made again' "$P/.node/events"
+	within 5 host ping -qc 1 -W 1 "$other"
+	host ip link set "$veth" down
+	within 5 has 'network: somebody disconnected pod web from the bridge: it was put back' "$P/web/events"
+	within 5 inside web ping -qc 1 -W 1 "$other"
+	host ip link del "$veth"
+	within 5 has 'network: the network of pod web was missing: it is there again' "$P/web/events"
+	within 5 inside web ping -qc 1 -W 1 "$other"
+	no_trouble
+}
