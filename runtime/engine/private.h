@@ -1,7 +1,7 @@
 /* What the engine's files share and nobody else sees.
  *
  * link.c: the connection to one podfs-pod; op.c: changes of a pod's record, one behind
- * another; set.c, define.c: settings; pod.c, container.c, session.c, pull.c: the things themselves; sandbox.c: a pod's sandbox, made and made anew; import.c:
+ * another; set.c, define.c: settings; pod.c, leave.c, container.c, session.c, pull.c: the things themselves; sandbox.c: a pod's sandbox, made and made anew; import.c:
  * podfs-image; plan.c: the launch plan; start.c: the ways into a start; gc.c: images that go; policy.c: decisions as pure functions;
  * restore.c: start-up; lost.c: lost pods; see.c: phase, why, wait; events.c: `events`. net_link.c: the connection to podfs-net; net.c: what is
  * asked of it for one pod; net_set.c: settings of the network; net_again.c: after a restart of either side; net_etc.c: resolv.conf.
@@ -84,6 +84,7 @@ struct pod_link {
 	unsigned removals;       /* how often podfs-pod -remove was started */
 	bool gone;               /* W_GONE came */
 	bool ready;              /* the sandbox has been reported */
+	bool leaves;             /* podfs-pod has said that it does */
 	bool hello;              /* W_HELLO is not answered yet */
 	struct recalled *recalled; /* recall.c */
 	struct timer revive;     /* lost.c: when the lost sandbox is made anew */
@@ -181,7 +182,6 @@ void pod_put_groups(struct pod *p, struct wire_out *o); /* K_CGDIR* K_CGVERSION 
 /* Connects to the podfs-pod that listens in the run folder and asks for its state. False: nobody does. */
 bool pod_reconnect(struct pod *p);
 void pod_settled(struct pod *p); /* W_HELLO is answered, or will not be */
-void pod_start_removal(struct pod *p);
 void container_on_state(struct pod *p, struct wire_in *in);
 void container_open_log(struct container *c);
 void container_show(struct container *c); /* status anew, from what podfs-pod said and what the engine knows */
@@ -363,6 +363,12 @@ void events_load(struct engine *en, struct pod *p); /* p NULL: the node's */
 void events_came(struct engine *en, const struct predecessor *last);
 /* c's state was told at W_HELLO, and the last server has said so already. */
 bool event_known(const struct container *c);
+
+/* --- leave.c --- */
+void leave_tree(struct pod *p);
+void leave_again(struct pod *p); /* podfs-pod does not know of it */
+void pod_start_removal(struct pod *p);
+void pod_gone(struct pod *p);
 
 /* --- leaks.c --- */
 bool leak_told(struct pod *p, const char *text); /* false: it is listed, or an earlier server said so */

@@ -108,6 +108,8 @@ static void on_hello(void *arg, int result, struct wire_in *in UNUSED, const str
 	pod_settled(p);
 	if (result >= 0 && !p->leaving)
 		lost_add(p);
+	if (result >= 0 && p->leaving && !p->link->leaves)
+		leave_again(p);
 	if (result >= 0)
 		net_resume(p);
 	for (size_t i = 0; result >= 0 && !p->leaving && i < p->ncontainers; i++) {
@@ -145,7 +147,7 @@ void engine_assume(struct engine *en)
 
 int pod_record_read(struct engine *en, const char *uid, struct pod_spec **out, char **as_read, bool *leaving, struct err *e)
 {
-	static const char *const names[] = { "pod.ini", "leaving.ini" };
+	static const char *const names[] = { "leaving.ini", "pod.ini" }; /* a removal holds, whatever else is there */
 	for (int i = 0; i < 2; i++) {
 		char path[128];
 		_cleanup_buf_ struct buf text = { 0 };
@@ -155,7 +157,7 @@ int pod_record_read(struct engine *en, const char *uid, struct pod_spec **out, c
 			continue;
 		if (r)
 			return err_sys(e, -r, "%s", path);
-		*leaving = i == 1;
+		*leaving = i == 0;
 		r = record_read(buf_str(&text), text.len, out, e);
 		if (r)
 			return err_prefix(e, "%s", path);
@@ -172,6 +174,7 @@ static void place(struct engine *en, struct pod *p, bool leaving)
 		return;
 	}
 	p->leaving = true;
+	p->leave_by_ns = now_mono_ns() + p->spec->grace * 1000000000ull;
 	p->next_leaving = en->leaving;
 	en->leaving = p;
 }

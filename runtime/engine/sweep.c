@@ -61,15 +61,8 @@ void sweep_pod(struct engine *en, const char *uid)
 	if (!p)
 		return;
 	engine_event(en, NULL, NULL, "pods/%s has no record: what is left of it is removed", uid);
-	if (!pod_reconnect(p)) {
+	if (!pod_reconnect(p))
 		pod_start_removal(p);
-		return;
-	}
-	struct wire_out o = { 0 };
-	wire_begin(&o, W_DELETE, 0);
-	wire_u64(&o, K_GRACE, 0);
-	link_request(p, &o, NULL, NULL);
-	wire_free(&o);
 }
 
 /* --- the three places --- */

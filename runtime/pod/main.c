@@ -1,9 +1,11 @@
 /* podfs-pod: one process a pod, from the first sign to the last.
  *
  *   podfs-pod [-remove] UID NAME STATE RUN FD
+ *   podfs-pod -sync FOLDER
  *
  * FD is an inherited SOCK_SEQPACKET socket to the server (runtime/wire/wire.h). UID and NAME stand in argv so that
  * whoever sees the process knows whose it is. With -remove nothing is made: what a lost podfs-pod left is removed.
+ * -sync makes a folder's names durable in place of the server, which waits for no disk.
  */
 #include "runtime/pod/pod.h"
 
@@ -106,10 +108,18 @@ static int refuse(struct pod *p, const struct err *e)
 	return 1;
 }
 
+static int sync_folder(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 || fsync(fd) ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct pod *p = &pod_self;
 	struct err e = { 0 };
+	if (argc == 3 && !strcmp(argv[1], "-sync"))
+		return sync_folder(argv[2]);
 	memory_keep_small();
 	*p = (struct pod){
 		.pods_fd = -1, .dir_fd = -1, .run_fd = -1, .self = -1, .listener.fd = -1, .reaper.watch.fd = -1, .reaper_sock = -1, .link.number = 1,

@@ -128,6 +128,7 @@ struct link {
 	uint32_t number;      /* grows with each server */
 	struct wire_queue queue;
 	void *mem;            /* of the request being handled; NULL: none */
+	bool mute;            /* it has died; what it had asked is still read */
 };
 
 struct pod {

@@ -28,13 +28,27 @@ void link_close(struct pod *p)
 		p->loop.stop = true;
 }
 
+/* A server that has died takes no answers any more, but what it had asked before holds and is still to be read: the end
+ * comes behind it. One that lives and takes none is let go. */
+static void link_broken(struct pod *p, int r)
+{
+	struct link *l = &p->link;
+	if (r != -EPIPE && r != -ECONNRESET) {
+		link_close(p);
+		return;
+	}
+	l->mute = true;
+	wire_queue_clear(&l->queue);
+	loop_mod(&p->loop, &l->watch, EPOLLIN);
+}
+
 static void flush_queue(struct pod *p)
 {
 	int r = wire_queue_flush(&p->link.queue, p->link.watch.fd);
 	if (!r)
 		loop_mod(&p->loop, &p->link.watch, EPOLLIN);
 	else if (r != -EAGAIN)
-		link_close(p);
+		link_broken(p, r);
 }
 
 /* The fields of a request lie in a mapping of its own: given back, so that no request ever
@@ -78,6 +92,7 @@ int link_open(struct pod *p, int fd)
 {
 	struct link *l = &p->link;
 	l->watch = (struct watch){ .fd = fd, .fn = on_server };
+	l->mute = false;
 	return loop_add(&p->loop, &l->watch, EPOLLIN);
 }
 
@@ -132,9 +147,10 @@ void link_unlisten(struct pod *p)
 void link_send(struct pod *p, struct wire_out *o)
 {
 	struct link *l = &p->link;
-	if (l->watch.fd >= 0) {
-		if (wire_queue_send(&l->queue, l->watch.fd, o, QUEUE_MAX))
-			link_close(p);
+	if (l->watch.fd >= 0 && !l->mute) {
+		int r = wire_queue_send(&l->queue, l->watch.fd, o, QUEUE_MAX);
+		if (r)
+			link_broken(p, r);
 		else if (l->queue.first)
 			loop_mod(&p->loop, &l->watch, EPOLLIN | EPOLLOUT);
 	}
