@@ -137,18 +137,23 @@ static void forget_leaks(struct pod *p)
 		ring_forget(&p->engine->leaks, p->spec->uid);
 }
 
-void pod_gone(struct pod *p)
+void leave_forget(struct pod *p)
 {
-	struct engine *en = p->engine;
-	for (struct pod **at = &en->leaving; *at; at = &(*at)->next_leaving)
+	for (struct pod **at = &p->engine->leaving; *at; at = &(*at)->next_leaving)
 		if (*at == p) {
 			*at = p->next_leaving;
 			break;
 		}
+	pod_free(p);
+}
+
+void pod_gone(struct pod *p)
+{
+	struct engine *en = p->engine;
 	reap_cgroups(en, p->spec->uid);
 	forget_leaks(p);
 	net_forget(p);
-	pod_free(p);
+	leave_forget(p);
 	gc_run_ended(en);
 	engine_changed(en, NULL, CHANGE_TREE);
 }
@@ -158,6 +163,8 @@ void pod_start_removal(struct pod *p)
 {
 	struct err e = { 0 };
 	link_drop(p);
+	if (reach_begin(p))
+		return;
 	reap_cgroups(p->engine, p->spec->uid);
 	int r = ++p->link->removals > REMOVALS_MAX ? err_set(&e, EIO, "podfs-pod -remove ended without an answer")
 						   : pod_spawn(p, "-remove", &e);

@@ -30,6 +30,14 @@ struct pod *pod_new(struct engine *en, struct pod_spec *spec)
 	return p;
 }
 
+void pod_unsettled(struct pod *p)
+{
+	if (!p->link->hello) {
+		p->link->hello = true;
+		p->engine->priv->unsettled++;
+	}
+}
+
 void pod_settled(struct pod *p)
 {
 	if (p->link->hello) {
@@ -62,7 +70,10 @@ int pod_spawn(struct pod *p, const char *mode, struct err *e)
 {
 	struct engine *en = p->engine;
 	int sv[2];
-	int r = wire_socketpair(sv);
+	int r = run_folder(en, e);
+	if (r)
+		return r;
+	r = wire_socketpair(sv);
 	if (r)
 		return err_sys(e, -r, "pod %s: socket", p->spec->name);
 	char *argv[8];
@@ -312,6 +323,16 @@ static void pod_lost(struct pod *p)
 	engine_changed(p->engine, p, CHANGE_STATE);
 }
 
+void pod_without(struct pod *p)
+{
+	if (p->leaving)
+		pod_start_removal(p);
+	else if (p->link->ready)
+		pod_lost(p);
+	else
+		restore_without(p);
+}
+
 bool pod_reconnect(struct pod *p)
 {
 	char name[64];
@@ -333,7 +354,7 @@ void pod_on_disconnect(struct pod *p)
 	if (creating)
 		return;
 	/* A podfs-pod drops a server that was too slow to read; then it lives and listens still. */
-	if (!gone && pod_reconnect(p))
+	if (!gone && (pod_reconnect(p) || reach_begin(p)))
 		return;
 	if (p->leaving && gone)
 		pod_gone(p);

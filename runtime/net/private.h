@@ -10,6 +10,7 @@
 #include "runtime/base/util.h"
 #include "runtime/net/addr.h"
 #include "runtime/net/net.h"
+#include "runtime/wire/door.h"
 #include "runtime/wire/queue.h"
 
 #include <stdbool.h>
@@ -60,8 +61,8 @@ struct net {
 	} choice[2];
 	bool subnets_loaded;
 	bool subnets_used;          /* pods may have addresses of them: they stay as they are */
-	int run_fd, lock_fd;
-	struct watch listener;
+	int alive_fd;               /* never closed: base/alive.h */
+	struct door door;
 	struct server server;
 	struct link_sock *links;    /* rtnetlink of the host */
 	struct nft *nft;

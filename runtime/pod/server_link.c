@@ -23,6 +23,7 @@ void link_close(struct pod *p)
 	close_fd(&l->watch.fd);
 	wire_queue_clear(&l->queue);
 	l->number++;
+	door_check(&p->door);
 	/* Nobody has been told of the sandbox, so nobody would ever remove it. */
 	if (!p->standing && !p->leaving)
 		p->loop.stop = true;
@@ -124,24 +125,12 @@ static void on_listener(struct watch *w, uint32_t events UNUSED)
 
 int link_listen(struct pod *p, struct err *e)
 {
-	char name[64];
-	snprintf(name, sizeof name, "%s.sock", p->uid);
-	int fd = wire_listen(p->run_fd, name);
-	if (fd < 0)
-		return err_sys(e, -fd, "socket %s", name);
-	p->listener = (struct watch){ .fd = fd, .fn = on_listener };
-	return loop_add(&p->loop, &p->listener, EPOLLIN);
-}
-
-void link_unlisten(struct pod *p)
-{
-	char name[64];
-	if (p->listener.fd < 0)
-		return;
-	loop_del(&p->loop, &p->listener);
-	close_fd(&p->listener.fd);
-	snprintf(name, sizeof name, "%s.sock", p->uid);
-	unlinkat(p->run_fd, name, 0);
+	p->door = DOOR_CLOSED;
+	p->door.loop = &p->loop;
+	p->door.run = p->run;
+	snprintf(p->door.name, sizeof p->door.name, "%s.sock", p->uid);
+	int r = door_open(&p->door, -1, on_listener);
+	return r ? err_sys(e, -r, "socket %s/%s", p->run, p->door.name) : 0;
 }
 
 void link_send(struct pod *p, struct wire_out *o)
