@@ -160,6 +160,7 @@ static void sweep_groups(struct engine *en)
 
 void engine_sweep(struct engine *en)
 {
+	mend_records(en);
 	leaks_forget(en);
 	leaks_overdue(en);
 	leaks_retry(en);
@@ -174,6 +175,7 @@ static void on_retry(struct timer *t)
 {
 	struct engine_private *priv = container_of(t, struct engine_private, retry);
 	leaks_overdue(priv->engine);
+	mend_records(priv->engine);
 	if (priv->engine->leaks.len)
 		engine_sweep(priv->engine);
 	timer_arm(priv->engine->loop, t, RETRY_MS);
