@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/syscall.h>
 
+#define MOMENT_MS 1000
 #define PLACE_MASK 0x3fffffffffffffffull /* of off_t, and room behind it */
 
 int alive_open(int state_fd)
@@ -29,15 +31,6 @@ static struct flock range(uint64_t from, uint64_t to)
 	return (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)from, .l_len = (off_t)(to - from + 1) };
 }
 
-int alive_take(int fd, const char *who)
-{
-	uint64_t at = alive_place(who);
-	struct flock l = range(at, at);
-	if (!fcntl(fd, F_SETLK, &l))
-		return 0;
-	return errno == EACCES ? -EAGAIN : -errno;
-}
-
 /* The first that the kernel comes upon; 0: none. */
 static pid_t find(int fd, uint64_t from, uint64_t to, uint64_t *at)
 {
@@ -52,6 +45,31 @@ pid_t alive_pid(int fd, const char *who)
 {
 	uint64_t at = alive_place(who);
 	return find(fd, at, at, &at);
+}
+
+static int lock(int fd, const char *who)
+{
+	uint64_t at = alive_place(who);
+	struct flock l = range(at, at);
+	if (!fcntl(fd, F_SETLK, &l))
+		return 0;
+	return errno == EACCES ? -EAGAIN : -errno;
+}
+
+static bool has_ended(pid_t pid)
+{
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd end = { .fd = pidfd, .events = POLLIN };
+	return pidfd < 0 || poll(&end, 1, 0) > 0;
+}
+
+/* What shared descriptors with one that was killed (vfork(2)) keeps its locks for a moment. */
+int alive_take(int fd, const char *who)
+{
+	int r;
+	for (int i = 0; (r = lock(fd, who)) == -EAGAIN && i < MOMENT_MS && has_ended(alive_pid(fd, who)); i++)
+		poll(NULL, 0, 1);
+	return r;
 }
 
 static void each(int fd, uint64_t from, uint64_t to, void (*fn)(void *arg, uint64_t place, pid_t pid), void *arg)
