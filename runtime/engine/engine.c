@@ -4,6 +4,8 @@
  */
 #include "runtime/engine/private.h"
 
+#include "runtime/base/alive.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -236,6 +238,8 @@ static int open_parts(struct engine *en, const struct predecessor *last, struct 
 		r = open_folder(&pods, en->cfg->state, "/pods", e);
 	if (!r)
 		r = open_folder(&en->run_fd, en->cfg->run, "", e);
+	if (!r && (en->priv->alive_fd = alive_open(en->state_fd)) < 0)
+		r = err_sys(e, -en->priv->alive_fd, "%s/alive", en->cfg->state);
 	if (!r)
 		r = find_program_dir(en->priv) ? err_set(e, ENOENT, "/proc/self/exe: is /proc mounted?") : 0;
 	if (!r)
@@ -265,6 +269,8 @@ int engine_open(struct loop *loop, const struct config *cfg, const struct predec
 	ring_init(&en->error, ERROR_MAX);
 	ring_init(&en->leaks, EVENTS_POD_MAX);
 	en->priv = calloc(1, sizeof *en->priv);
+	if (en->priv)
+		en->priv->alive_fd = -1;
 	en->pods = calloc((size_t)cfg->max_pods + 1, sizeof *en->pods);
 	if (en->priv)
 		en->priv->wire_mem = malloc(PEER_MEM);
@@ -325,7 +331,9 @@ void engine_close(struct engine *en)
 		gc_close(en);
 		astray_close(en);
 		reap_free(en);
+		strays_free(en);
 		free(en->priv->wire_mem);
+		close_fd(&en->priv->alive_fd);
 	}
 	if (en->images)
 		images_close(en->images);

@@ -133,6 +133,7 @@ struct pod {
 	bool leaving;                  /* rmdir'ed: only in .node/leaving */
 	uint64_t leave_by_ns;          /* CLOCK_MONOTONIC when its grace period is over */
 	char lost[200];                /* why podfs-pod is gone; "" while it lives */
+	char trouble[300];             /* what somebody has done to it behind podfs, and is not mended: in words; "" */
 	uint64_t revive_ns;            /* CLOCK_REALTIME: when another is made; 0: it is not */
 	struct pod_net net;
 	struct pod_link *link;         /* the connection (engine's) */

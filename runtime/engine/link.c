@@ -56,6 +56,7 @@ void link_free(struct pod *p)
 	link_drop(p);
 	timer_stop(p->engine->loop, &p->link->timer);
 	timer_stop(p->engine->loop, &p->link->revive);
+	timer_stop(p->engine->loop, &p->link->reach);
 	timer_stop(p->engine->loop, &p->link->net_timer);
 	free(p->link->revive_error);
 	free(p->link);

@@ -56,7 +56,7 @@ static size_t count(const struct pod *list)
 static int lease(struct net_work *w, uint64_t from, struct err *e)
 {
 	struct engine_private *priv = w->en->priv;
-	size_t n = 0, room = w->en->npods + count(w->en->leaving) + count(priv->creating);
+	size_t n = 0, room = w->en->npods + count(w->en->leaving) + count(priv->creating) + strays_count(w->en);
 	_cleanup_free_ uint64_t *taken = calloc(2 * room + 1, sizeof *taken);
 	if (!taken)
 		return err_set(e, ENOMEM, "network: out of memory");
@@ -65,6 +65,7 @@ static int lease(struct net_work *w, uint64_t from, struct err *e)
 		n = collect(w->en->pods[i], false, taken, n);
 	n = collect(w->en->leaving, true, taken, n);
 	n = collect(priv->creating, true, taken, n);
+	n = strays_hosts(w->en, taken, n);
 	w->host = lease_choose(taken, n, from, priv->host_max);
 	if (!w->host)
 		return err_set(e, ENOSPC, "network: the pods' subnet has no address left (%zu are in use; subnet4 and subnet6 of the config "

@@ -55,6 +55,7 @@ static void send_sync(struct engine *en)
 		net_str(&o, K_UID, en->pods[i]->spec->uid);
 	put_uids(en->leaving, &o);
 	put_uids(en->priv->creating, &o);
+	strays_put(en, &o);
 	net_ask_this(en, &o, AGAIN_S, on_synced, en);
 }
 

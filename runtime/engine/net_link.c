@@ -1,13 +1,18 @@
 /* The connection to podfs-net: see net_link.h. */
 #include "runtime/engine/net_link.h"
 
+#include "runtime/base/alive.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 
 #define SOCKET "net.sock"
 #define SENDS_MAX 2
+#define CALL_MS 10
+#define CALLS_MAX 200
 #define BACKOFF_MS 100
 #define BACKOFF_MAX_MS 10000
 #define STEADY_NS (10 * 1000000000ull) /* it served so long: the next failure is a first one again */
@@ -32,6 +37,7 @@ struct net_link {
 	bool ready;              /* it is connected, and runs with our settings */
 	bool stale;              /* it has others, and ends */
 	unsigned failures;       /* in a row */
+	unsigned calls;          /* for a socket, of one that lives */
 	uint64_t since_ns;       /* CLOCK_MONOTONIC: of this connection */
 	struct watch says;       /* stderr of the podfs-net that we started */
 	char last[200];          /* the last line of that */
@@ -278,11 +284,25 @@ static void try_later(struct net_link *l)
 	timer_arm(l->en->loop, &l->connect, ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS);
 }
 
-/* EAGAIN: somebody listens who takes no connections. */
+/* One lives whose socket is gone. It is asked for another, and ended in the end: the next one finds all that it has made. */
+static int call_it(struct net_link *l, struct err *e)
+{
+	bool too_long = ++l->calls > CALLS_MAX;
+	alive_signal(l->en->priv->alive_fd, ALIVE_NET, too_long ? SIGKILL : SIGHUP);
+	return err_set(e, EAGAIN, "podfs-net lives, but its socket is gone");
+}
+
+/* EAGAIN: there is one that takes no connections now. */
 static int find(struct net_link *l, bool *ours, struct err *e)
 {
+	int r = run_folder(l->en, e);
+	if (r)
+		return r;
 	int fd = wire_connect(l->en->run_fd, SOCKET);
 	*ours = fd == -ENOENT || fd == -ECONNREFUSED;
+	if (*ours && alive_pid(l->en->priv->alive_fd, ALIVE_NET))
+		return call_it(l, e);
+	l->calls = 0;
 	if (*ours)
 		return start(l, e);
 	return fd < 0 ? err_sys(e, -fd, "podfs-net") : fd;
@@ -352,6 +372,10 @@ static void on_connect(struct timer *t)
 		r = use(l, r, ours, &e);
 	if (r >= 0)
 		return;
+	if (l->calls) {
+		timer_arm(l->en->loop, t, CALL_MS);
+		return;
+	}
 	l->failures++;
 	if (r != -EAGAIN)
 		fail_all(l, &e);

@@ -1,6 +1,6 @@
-/* Pods: made, told of, removed.
+/* Pods: made, and told of.
  *
- * Owns struct pod and its way through creating → in the tree → leaving → freed. What is
+ * Owns struct pod and its way through creating → in the tree → leaving (leave.c) → freed. What is
  * done in the kernel is done by podfs-pod; this file starts it and believes what it says.
  */
 #include "runtime/engine/private.h"
@@ -9,10 +9,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
-
-/* A podfs-pod that does not answer must not keep rmdir waiting: rule 4 of interface.md. */
-#define REMOVE_ANSWER_MS 300
-#define REMOVALS_MAX 3
 
 struct pod *pod_new(struct engine *en, struct pod_spec *spec)
 {
@@ -32,6 +28,14 @@ struct pod *pod_new(struct engine *en, struct pod_spec *spec)
 	ring_init(&p->error, ERROR_MAX);
 	entity_add(en, &p->entity);
 	return p;
+}
+
+void pod_unsettled(struct pod *p)
+{
+	if (!p->link->hello) {
+		p->link->hello = true;
+		p->engine->priv->unsettled++;
+	}
 }
 
 void pod_settled(struct pod *p)
@@ -66,7 +70,10 @@ int pod_spawn(struct pod *p, const char *mode, struct err *e)
 {
 	struct engine *en = p->engine;
 	int sv[2];
-	int r = wire_socketpair(sv);
+	int r = run_folder(en, e);
+	if (r)
+		return r;
+	r = wire_socketpair(sv);
 	if (r)
 		return err_sys(e, -r, "pod %s: socket", p->spec->name);
 	char *argv[8];
@@ -228,132 +235,6 @@ int engine_pod_create(struct engine *en, const char *name, uid_t uid, gid_t gid,
 	return 0;
 }
 
-/* --- rmdir --- */
-
-static void leave_tree(struct pod *p)
-{
-	if (p->leaving)
-		return;
-	pods_remove(p->engine, p);
-	p->leaving = true;
-	p->leave_by_ns = now_mono_ns() + p->spec->grace * 1000000000ull;
-	p->next_leaving = p->engine->leaving;
-	p->engine->leaving = p;
-	while (p->sessions)
-		session_free(p->sessions);
-	for (size_t i = 0; i < p->ncontainers; i++)
-		pull_leave(p->containers[i]);
-	net_leave(p);
-	engine_event(p->engine, p, NULL, "removed");
-}
-
-static void answer_removal(struct pod *p, int result, const struct err *e)
-{
-	done_fn *done = p->link->remove_done;
-	p->link->remove_done = NULL;
-	timer_stop(p->engine->loop, &p->link->timer);
-	if (!result)
-		leave_tree(p);
-	if (done)
-		done(p->link->remove_arg, result, e);
-	engine_changed(p->engine, p, CHANGE_TREE);
-}
-
-static void on_delete(void *arg, int result, struct wire_in *in UNUSED, const struct err *e)
-{
-	struct pod *p = arg;
-	if (result == -ENODEV)
-		result = 0; /* it died: pod_on_disconnect removes what is left */
-	if (p->link->remove_done)
-		answer_removal(p, result, e);
-}
-
-static void on_no_answer(struct timer *t)
-{
-	struct pod_link *l = container_of(t, struct pod_link, timer);
-	struct err none = { 0 };
-	engine_event(l->pod->engine, l->pod, NULL, "its podfs-pod does not answer; removing it goes on");
-	answer_removal(l->pod, 0, &none);
-}
-
-int engine_pod_remove(struct pod *p, done_fn *done, void *arg, struct err *e)
-{
-	struct pod_link *l = p->link;
-	if (p->leaving || l->remove_done)
-		return err_set(e, ENOENT, "pod %s is being removed", p->spec->name);
-	if (l->revival)
-		net_cancel(p); /* and with it the sandbox that is being made */
-	l->remove_done = done;
-	l->remove_arg = arg;
-	if (!link_up(p)) {
-		struct err none = { 0 };
-		answer_removal(p, 0, &none);
-		pod_start_removal(p);
-		return 0;
-	}
-	struct wire_out o = { 0 };
-	wire_begin(&o, W_DELETE, 0);
-	wire_u64(&o, K_GRACE, p->spec->grace);
-	int r = link_request(p, &o, on_delete, p);
-	wire_free(&o);
-	if (r) {
-		l->remove_done = NULL;
-		return err_sys(e, -r, "pod %s", p->spec->name);
-	}
-	l->timer.fn = on_no_answer;
-	timer_arm(p->engine->loop, &l->timer, REMOVE_ANSWER_MS);
-	return 0;
-}
-
-/* What was listed as left of the pod and has gone with it is no leak any more. */
-static void forget_leaks(struct pod *p)
-{
-	char path[64];
-	snprintf(path, sizeof path, "pods/%s", p->spec->uid);
-	if (faccessat(p->engine->state_fd, path, F_OK, 0) && errno == ENOENT && !cg_destroy(p->engine->cg, p->spec->uid))
-		ring_forget(&p->engine->leaks, p->spec->uid);
-}
-
-static void pod_gone(struct pod *p)
-{
-	struct engine *en = p->engine;
-	for (struct pod **at = &en->leaving; *at; at = &(*at)->next_leaving)
-		if (*at == p) {
-			*at = p->next_leaving;
-			break;
-		}
-	reap_cgroups(en, p->spec->uid);
-	forget_leaks(p);
-	net_forget(p);
-	pod_free(p);
-	gc_run_ended(en);
-	engine_changed(en, NULL, CHANGE_TREE);
-}
-
-/* For a leaving pod without a podfs-pod: one that only removes what is on disk. */
-void pod_start_removal(struct pod *p)
-{
-	struct err e = { 0 };
-	link_drop(p);
-	reap_cgroups(p->engine, p->spec->uid);
-	int r = ++p->link->removals > REMOVALS_MAX ? err_set(&e, EIO, "podfs-pod -remove ended without an answer")
-						   : pod_spawn(p, "-remove", &e);
-	if (!r) {
-		struct wire_out o = { 0 };
-		wire_begin(&o, W_DELETE, 0);
-		pod_put_groups(p, &o);
-		r = link_request(p, &o, NULL, NULL);
-		wire_free(&o);
-	}
-	if (r) {
-		char line[600];
-		snprintf(line, sizeof line, "%s/pods/%s: could not be removed: %s", p->engine->cfg->state, p->spec->uid,
-			 e.text);
-		ring_line(&p->engine->leaks, line);
-		pod_gone(p);
-	}
-}
-
 /* --- what podfs-pod says --- */
 
 static void on_event_line(struct pod *p, struct wire_in *in, bool leak)
@@ -371,11 +252,12 @@ static void on_ready(struct pod *p, struct wire_in *in)
 {
 	p->pid = (pid_t)wire_get_u64(in, K_PID, (uint64_t)p->pid);
 	p->link->ready = true;
-	if (wire_get_u64(in, K_LEAVING, 0) && !p->leaving) {
+	p->link->leaves = wire_get_u64(in, K_LEAVING, 0);
+	if (p->link->leaves && !p->leaving) {
 		leave_tree(p);
 		engine_changed(p->engine, p, CHANGE_TREE);
 	}
-	if (p->leaving)
+	if (p->link->leaves)
 		p->leave_by_ns = now_mono_ns() + wire_get_u64(in, K_GRACE, 0) * 1000000000ull;
 }
 
@@ -441,6 +323,16 @@ static void pod_lost(struct pod *p)
 	engine_changed(p->engine, p, CHANGE_STATE);
 }
 
+void pod_without(struct pod *p)
+{
+	if (p->leaving)
+		pod_start_removal(p);
+	else if (p->link->ready)
+		pod_lost(p);
+	else
+		restore_without(p);
+}
+
 bool pod_reconnect(struct pod *p)
 {
 	char name[64];
@@ -462,7 +354,7 @@ void pod_on_disconnect(struct pod *p)
 	if (creating)
 		return;
 	/* A podfs-pod drops a server that was too slow to read; then it lives and listens still. */
-	if (!gone && pod_reconnect(p))
+	if (!gone && (pod_reconnect(p) || reach_begin(p)))
 		return;
 	if (p->leaving && gone)
 		pod_gone(p);

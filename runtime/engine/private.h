@@ -1,9 +1,9 @@
 /* What the engine's files share and nobody else sees.
  *
  * link.c: the connection to one podfs-pod; op.c: changes of a pod's record, one behind
- * another; set.c, define.c: settings; pod.c, container.c, session.c, pull.c: the things themselves; sandbox.c: a pod's sandbox, made and made anew; import.c:
+ * another; set.c, define.c: settings; pod.c, leave.c, container.c, session.c, pull.c: the things themselves; sandbox.c: a pod's sandbox, made and made anew; import.c:
  * podfs-image; plan.c: the launch plan; start.c: the ways into a start; gc.c: images that go; policy.c: decisions as pure functions;
- * restore.c: start-up; lost.c: lost pods; see.c: phase, why, wait; events.c: `events`. net_link.c: the connection to podfs-net; net.c: what is
+ * restore.c: start-up; reach.c: podfs-pods that are hard to reach; lost.c: lost pods; see.c: phase, why, wait; events.c: `events`. net_link.c: the connection to podfs-net; net.c: what is
  * asked of it for one pod; net_set.c: settings of the network; net_again.c: after a restart of either side; net_etc.c: resolv.conf.
  */
 #ifndef PODFS_ENGINE_PRIVATE_H
@@ -36,6 +36,8 @@ struct engine_private {
 	unsigned unplaced;       /* living pods whose network namespace is asked for: N_SYNC waits for them */
 	struct timer sync;       /* but no longer than this */
 	bool synced;             /* this podfs-net knows all pods */
+	int alive_fd;            /* base/alive.h */
+	struct stray *strays;
 	bool closing;
 	struct engine *engine;   /* the one that this is of */
 	struct timer retry;      /* sweep.c */
@@ -85,8 +87,12 @@ struct pod_link {
 	unsigned removals;       /* how often podfs-pod -remove was started */
 	bool gone;               /* W_GONE came */
 	bool ready;              /* the sandbox has been reported */
+	bool leaves;             /* podfs-pod has said that it does */
+	bool nobodys;            /* the pod has no record: sweep.c */
 	bool hello;              /* W_HELLO is not answered yet */
 	struct recalled *recalled; /* recall.c */
+	struct timer reach;      /* reach.c: its podfs-pod lives and is looked for */
+	unsigned reach_tries;
 	struct timer revive;     /* lost.c: when the lost sandbox is made anew */
 	unsigned revivals, revive_tries;
 	uint64_t revived_ns;     /* CLOCK_MONOTONIC; 0: not since it was lost last */
@@ -181,8 +187,9 @@ int pod_spawn(struct pod *p, const char *mode, struct err *e); /* mode NULL or "
 void pod_put_groups(struct pod *p, struct wire_out *o); /* K_CGDIR* K_CGVERSION */
 /* Connects to the podfs-pod that listens in the run folder and asks for its state. False: nobody does. */
 bool pod_reconnect(struct pod *p);
+void pod_unsettled(struct pod *p); /* it lives, and has not told its state yet */
 void pod_settled(struct pod *p); /* W_HELLO is answered, or will not be */
-void pod_start_removal(struct pod *p);
+void pod_without(struct pod *p); /* its podfs-pod has ended */
 void container_on_state(struct pod *p, struct wire_in *in);
 void container_open_log(struct container *c);
 void container_show(struct container *c); /* status anew, from what podfs-pod said and what the engine knows */
@@ -368,6 +375,31 @@ bool event_known(const struct container *c);
 /* Is there an event of it with those words, not older than that (CLOCK_REALTIME)? */
 bool event_said(const struct container *c, uint64_t since_ns, const char *words);
 
+/* --- stray.c --- */
+void stray_unread(struct engine *en, const char *uid, const char *why); /* its record cannot be read */
+/* Of p, which nobody knows, a podfs-pod runs. Without a record it is listed, p freed: true. With one it is an mkdir that was cut short. */
+bool stray_runs(struct pod *p);
+void stray_drop(struct engine *en, const char *uid); /* it is looked at anew */
+bool stray_is(struct engine *en, const char *uid);
+void strays_put(struct engine *en, struct wire_out *o); /* K_UID* of N_SYNC: those that live */
+size_t strays_count(const struct engine *en);
+size_t strays_hosts(const struct engine *en, uint64_t *taken, size_t n); /* n, and how many were added */
+void strays_free(struct engine *en);
+
+/* --- reach.c --- */
+/* A podfs-pod of p lives: it is looked for until it is connected or has ended (pod_without). False: none lives. */
+bool reach_begin(struct pod *p);
+pid_t reach_pid(const struct pod *p); /* of the podfs-pod that lives; 0: none */
+int reach_none(const struct pod *p, struct err *e); /* -EBUSY: one lives */
+int run_folder(struct engine *en, struct err *e); /* is there, and is the one that we have open; 0 or -errno */
+
+/* --- leave.c --- */
+void leave_tree(struct pod *p);
+void leave_again(struct pod *p); /* podfs-pod does not know of it */
+void pod_start_removal(struct pod *p);
+void leave_forget(struct pod *p); /* frees it, whatever may still be there */
+void pod_gone(struct pod *p);
+
 /* --- leaks.c --- */
 bool leak_told(struct pod *p, const char *text); /* false: it is listed, or an earlier server said so */
 void leak_freed(struct pod *p, const struct wire_in *in);
@@ -381,6 +413,7 @@ void sweep_end(struct engine *en);
 void sweep_pod(struct engine *en, const char *uid); /* what is left of one without a record */
 
 /* --- mend.c --- */
+void mend_records(struct engine *en); /* of pods that live */
 /* The groups of a container that is to start. */
 void mend_groups(struct container *c);
 
@@ -412,6 +445,7 @@ int restore_all(struct engine *en, struct err *e);
 void restore_one(struct engine *en, const char *uid);
 int pod_record_read(struct engine *en, const char *uid, struct pod_spec **out, char **as_read, bool *leaving, struct err *e);
 void restore_hello(struct pod *p);         /* after a connection to a living podfs-pod */
+void restore_without(struct pod *p);       /* what it did is not known to this server */
 void reap_cancel(struct engine *en, const char *uid); /* the group is about to be made again */
 void reap_cgroups(struct engine *en, const char *uid); /* kills and removes, again until it holds */
 void reap_free(struct engine *en);

@@ -34,6 +34,16 @@ static void reap_drop(struct reap *r)
 	free(r);
 }
 
+static void list_groups(struct engine *en, const char *uid, int result)
+{
+	char line[400];
+	if (!result || result == -ENOENT)
+		return;
+	snprintf(line, sizeof line, "cgroup %s/%s: %s", en->cfg->cgroup, uid, strerror(-result));
+	ring_forget(&en->leaks, line);
+	ring_line(&en->leaks, line);
+}
+
 static void on_reap(struct timer *t)
 {
 	struct reap *r = container_of(t, struct reap, timer);
@@ -42,22 +52,28 @@ static void on_reap(struct timer *t)
 		timer_arm(r->en->loop, t, REAP_RETRY_MS);
 		return;
 	}
-	if (result && result != -ENOENT) {
-		char line[200];
-		snprintf(line, sizeof line, "cgroup %s/%s: %s", r->en->cfg->cgroup, r->uid, strerror(-result));
-		ring_line(&r->en->leaks, line);
-	}
+	list_groups(r->en, r->uid, result);
 	reap_drop(r);
+}
+
+static bool is_reaped(const struct engine *en, const char *uid)
+{
+	const struct reap *r = en->priv->reaps;
+	while (r && strcmp(r->uid, uid))
+		r = r->next;
+	return r;
 }
 
 void reap_cgroups(struct engine *en, const char *uid)
 {
+	if (is_reaped(en, uid))
+		return;
 	int result = cg_destroy(en->cg, uid);
-	if (result != -EBUSY)
+	struct reap *r = result == -EBUSY ? calloc(1, sizeof *r) : NULL;
+	if (!r) {
+		list_groups(en, uid, result);
 		return;
-	struct reap *r = calloc(1, sizeof *r);
-	if (!r)
-		return;
+	}
 	*r = (struct reap){ .timer = { .fn = on_reap }, .en = en, .next = en->priv->reaps };
 	snprintf(r->uid, sizeof r->uid, "%s", uid);
 	en->priv->reaps = r;
@@ -120,6 +136,10 @@ static void on_hello(void *arg, int result, struct wire_in *in UNUSED, const str
 		send_policy(p);
 		lost_add(p);
 	}
+	if (result >= 0 && p->link->nobodys && !p->link->leaves && stray_runs(p))
+		return;
+	if (result >= 0 && p->leaving && !p->link->leaves)
+		leave_again(p);
 	if (result >= 0)
 		net_resume(p);
 	for (size_t i = 0; result >= 0 && !p->leaving && i < p->ncontainers; i++) {
@@ -133,8 +153,7 @@ void restore_hello(struct pod *p)
 {
 	struct wire_out o = { 0 };
 	wire_begin(&o, W_HELLO, 0);
-	p->link->hello = true;
-	p->engine->priv->unsettled++;
+	pod_unsettled(p);
 	if (link_request(p, &o, on_hello, p))
 		pod_settled(p);
 	wire_free(&o);
@@ -157,7 +176,7 @@ void engine_assume(struct engine *en)
 
 int pod_record_read(struct engine *en, const char *uid, struct pod_spec **out, char **as_read, bool *leaving, struct err *e)
 {
-	static const char *const names[] = { "pod.ini", "leaving.ini" };
+	static const char *const names[] = { "leaving.ini", "pod.ini" }; /* a removal holds, whatever else is there */
 	for (int i = 0; i < 2; i++) {
 		char path[128];
 		_cleanup_buf_ struct buf text = { 0 };
@@ -167,7 +186,7 @@ int pod_record_read(struct engine *en, const char *uid, struct pod_spec **out, c
 			continue;
 		if (r)
 			return err_sys(e, -r, "%s", path);
-		*leaving = i == 1;
+		*leaving = i == 0;
 		r = record_read(buf_str(&text), text.len, out, e);
 		if (r)
 			return err_prefix(e, "%s", path);
@@ -184,6 +203,7 @@ static void place(struct engine *en, struct pod *p, bool leaving)
 		return;
 	}
 	p->leaving = true;
+	p->leave_by_ns = now_mono_ns() + p->spec->grace * 1000000000ull;
 	p->next_leaving = en->leaving;
 	en->leaving = p;
 }
@@ -201,15 +221,9 @@ static void on_brought_back(void *arg, int result, const struct err *e)
 	lost_revive(p);
 }
 
-static void bring_back(struct pod *p)
+void restore_without(struct pod *p)
 {
 	struct err e = { 0 };
-	if (pod_reconnect(p))
-		return;
-	if (p->leaving) {
-		pod_start_removal(p);
-		return;
-	}
 	lost_read(p);
 	lost_containers(p, "ContainerStatusUnknown", "the node or its podfs-pod went down");
 	if (sandbox_revive(p, on_brought_back, p, &e))
@@ -236,13 +250,14 @@ void restore_one(struct engine *en, const char *uid)
 		r = err_set(&e, EEXIST, "pods/%s: %s: there is another of that name, or max_pods is reached", uid, spec->name);
 		pod_spec_free(spec);
 	}
+	stray_drop(en, uid);
 	if (r == -ENOENT) {
 		sweep_pod(en, uid);
 		return;
 	}
 	struct pod *p = r ? NULL : pod_new(en, spec);
 	if (!p) {
-		ring_line(&en->leaks, r ? e.text : "out of memory");
+		stray_unread(en, uid, r ? e.text : "out of memory");
 		return;
 	}
 	for (size_t i = 0; i < spec->ncontainers; i++)
@@ -252,8 +267,9 @@ void restore_one(struct engine *en, const char *uid)
 		en->priv->next_host = spec->host + 1;
 	spec->resolv_made = read_resolv(en, uid);
 	place(en, p, leaving);
-	bring_back(p);
-	/* The one that bring_back wrote, for a new podfs-pod, is another. */
+	if (!pod_reconnect(p) && !reach_begin(p))
+		pod_without(p);
+	/* The one that was written for a new podfs-pod is another. */
 	if (p->link->hello)
 		p->link->record = take_ptr(text);
 }

@@ -210,6 +210,8 @@ int sandbox_revive(struct pod *p, done_fn *done, void *arg, struct err *e)
 	struct pod_link *l = p->link;
 	if (l->revival)
 		return join(l->revival, done, arg) ? err_set(e, ENOMEM, "pod %s: out of memory", p->spec->name) : 0;
+	if (reach_none(p, e))
+		return -e->code;
 	struct revival *v = calloc(1, sizeof *v);
 	if (!v)
 		return err_set(e, ENOMEM, "pod %s: out of memory", p->spec->name);

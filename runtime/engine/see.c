@@ -237,7 +237,9 @@ void engine_why(const struct pod *p, const struct container *c, struct buf *out)
 		return;
 	}
 	if (p->link && p->link->hello)
-		buf_puts(out, "its podfs-pod does not answer, so this is how it was last: ");
+		buf_printf(out, "%s, so this is how it was last: ", *p->trouble ? p->trouble : "its podfs-pod does not answer");
+	else if (*p->trouble)
+		buf_printf(out, "%s; ", p->trouble);
 	if (*p->lost) {
 		buf_printf(out, "the sandbox is lost: %s; ", p->lost);
 		if (p->revive_ns)

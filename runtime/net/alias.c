@@ -24,16 +24,20 @@ void net_ifb_name(const char *uid, char out[IFNAMSIZ])
 
 void net_alias(const struct net *n, const struct attachment *a, char out[256])
 {
-	snprintf(out, 256, "%s: pod %s %s", n->bridge, a->pod, a->uid);
+	snprintf(out, 256, "%s: pod %s %s %llu", n->bridge, a->pod, a->uid, (unsigned long long)a->host);
 }
 
-bool net_alias_uid(const struct net *n, const char *alias, char uid[UID_LEN + 1])
+bool net_alias_uid(const struct net *n, const char *alias, char uid[UID_LEN + 1], uint64_t *host)
 {
 	size_t len = strlen(n->bridge);
-	const char *last = strrchr(alias, ' ');
-	if (strncmp(alias, n->bridge, len) || strncmp(alias + len, ": pod ", 6) || !last || strlen(last + 1) != UID_LEN)
+	char end;
+	unsigned long long number = 0;
+	if (strncmp(alias, n->bridge, len))
 		return false;
-	strcpy(uid, last + 1);
+	int words = sscanf(alias + len, ": pod %*s %36s%c%llu", uid, &end, &number);
+	if (words < 1 || strlen(uid) != UID_LEN || (words > 1 && end != ' '))
+		return false;
+	*host = number;
 	return true;
 }
 

@@ -20,6 +20,42 @@ struct attachment *attachment_find(struct net *n, const char *uid)
 	return a;
 }
 
+/* --- numbers of pods that nobody has told us of --- */
+
+struct found {
+	struct found *next;
+	char uid[UID_LEN + 1];
+	uint64_t host;
+};
+
+static int note_found(void *arg, const struct link_info *l)
+{
+	struct net *n = arg;
+	struct found f = { .next = n->found };
+	struct found *keep = net_alias_uid(n, l->alias, f.uid, &f.host) && f.host ? malloc(sizeof *keep) : NULL;
+	if (!keep)
+		return 0;
+	*keep = f;
+	n->found = keep;
+	return 0;
+}
+
+/* The server does not know all numbers: a record may be unreadable while its pod runs. */
+static bool is_found(struct net *n, const struct attachment *want)
+{
+	char veth[IFNAMSIZ];
+	if (!n->looked)
+		n->looked = !link_each(n->links, note_found, n, NULL);
+	for (const struct found *f = n->found; f; f = f->next) {
+		if (f->host != want->host || !strcmp(f->uid, want->uid) || attachment_find(n, f->uid))
+			continue;
+		net_veth_name(f->uid, veth);
+		if (link_index(n->links, veth) > 0)
+			return true;
+	}
+	return false;
+}
+
 /* The pod as the request has it; NULL: no memory. */
 static struct attachment *describe(struct net *n, const struct attach_request *q, struct err *e)
 {
@@ -39,6 +75,10 @@ static struct attachment *describe(struct net *n, const struct attach_request *q
 			err_set(e, EADDRINUSE, "pod %s: its address is pod %s's", q->pod, a->pod);
 			return NULL;
 		}
+	if (is_found(n, &want)) {
+		err_set(e, EADDRINUSE, "pod %s: its address is another pod's", q->pod);
+		return NULL;
+	}
 	struct attachment *a = malloc(sizeof *a);
 	if (!a)
 		err_set(e, ENOMEM, "no memory");

@@ -212,10 +212,12 @@ void names_end(struct net *n)
 		kill(dns.pid, SIGKILL);
 }
 
-void dnsmasq_stop(struct net *n)
+bool dnsmasq_stop(struct net *n)
 {
+	bool ran = dns.pid;
 	names_end(n);
-	if (dns.pid)
+	if (ran)
 		bury(n);
 	dns.backoff_ms = 0;
+	return ran;
 }

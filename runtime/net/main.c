@@ -4,9 +4,11 @@
  *
  * runtime/net/net.h says what these are and what the server asks. It stays while a server is connected or a pod is attached.
  */
+#include "runtime/base/alive.h"
 #include "runtime/net/bridge.h"
 #include "runtime/net/cni.h"
 #include "runtime/net/link_nl.h"
+#include "runtime/net/names.h"
 #include "runtime/net/nft.h"
 #include "runtime/net/oom.h"
 #include "runtime/net/ports.h"
@@ -18,7 +20,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -32,7 +33,7 @@ static struct timer leave;
 
 static bool somebody_knocks(const struct net *n)
 {
-	struct pollfd p = { .fd = n->listener.fd, .events = POLLIN };
+	struct pollfd p = { .fd = n->door.listener.fd, .events = POLLIN };
 	return poll(&p, 1, 0) > 0;
 }
 
@@ -62,6 +63,7 @@ void leave_at_once(struct net *n)
 void server_gone(struct net *n)
 {
 	server_close(n);
+	door_check(&n->door);
 	look_alone(n);
 	leave_later(n);
 }
@@ -117,16 +119,26 @@ static int parse_args(struct net *n, char **arg, struct err *e)
 	return subnet_args(n, arg[3], arg[4], e);
 }
 
-/* The one before us may still be removing what it made: it is waited for. */
-static int take_lock(struct net *n, struct err *e)
+/* Of a node there is never a second one. */
+static int be_the_one(struct net *n, struct err *e)
 {
-	n->run_fd = open(n->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (n->run_fd < 0)
-		return err_sys(e, errno, "%s", n->run);
-	n->lock_fd = openat(n->run_fd, "net.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (n->lock_fd < 0 || flock(n->lock_fd, LOCK_EX))
-		return err_sys(e, errno, "%s/net.lock", n->run);
+	_cleanup_close_ int state = open(n->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	n->alive_fd = state < 0 ? -errno : alive_open(state);
+	if (n->alive_fd < 0)
+		return err_sys(e, -n->alive_fd, "%s/alive", n->state);
+	if (alive_take(n->alive_fd, ALIVE_NET) == -EAGAIN)
+		return err_set(e, EBUSY, "another podfs-net lives (pid %d)", (int)alive_pid(n->alive_fd, ALIVE_NET));
 	return 0;
+}
+
+static int open_door(struct net *n, int listener, struct err *e)
+{
+	n->door.loop = &n->loop;
+	n->door.run = n->run;
+	n->door.moved = names_anew;
+	snprintf(n->door.name, sizeof n->door.name, "net.sock");
+	int r = door_open(&n->door, listener, on_listener);
+	return r ? err_sys(e, -r, "%s/net.sock", n->run) : 0;
 }
 
 static int take_descriptors(int listener, struct err *e)
@@ -177,7 +189,7 @@ static int begin(struct net *n, int listener, struct err *e)
 		return err_sys(e, errno, "/");
 	oom_lower();
 	prctl(PR_SET_DUMPABLE, 0);
-	r = take_lock(n, e);
+	r = be_the_one(n, e);
 	if (!r && loop_init(&n->loop))
 		r = err_sys(e, errno, "event loop");
 	if (!r)
@@ -188,29 +200,15 @@ static int begin(struct net *n, int listener, struct err *e)
 		r = nft_open(&n->nft, n->table, e);
 	if (!r)
 		r = watch_open(n, e);
-	n->listener = (struct watch){ .fd = listener, .fn = on_listener };
-	if (!r && loop_add(&n->loop, &n->listener, EPOLLIN))
-		r = err_sys(e, errno, "the listening socket");
-	return r;
-}
-
-/* The socket's file: not that of one who came after us. */
-static void unlink_socket(struct net *n, ino_t ino)
-{
-	struct stat st;
-	if (!fstatat(n->run_fd, "net.sock", &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == ino)
-		unlinkat(n->run_fd, "net.sock", 0);
+	return r ? r : open_door(n, listener, e);
 }
 
 static int serve(struct net *n)
 {
-	struct stat st = { 0 };
-	fstatat(n->run_fd, "net.sock", &st, AT_SYMLINK_NOFOLLOW);
 	leave.fn = on_leave;
 	timer_arm(&n->loop, &leave, NOBODY_MS);
 	int r = loop_run(&n->loop);
-	unlink_socket(n, st.st_ino);
-	close_fd(&n->listener.fd);
+	door_close(&n->door);
 	cni_stop(n);
 	ports_close(n);
 	nft_close(&n->nft);
@@ -222,7 +220,7 @@ int main(int argc, char **argv)
 {
 	struct net *n = &net_self;
 	struct err e = { 0 };
-	*n = (struct net){ .run_fd = -1, .lock_fd = -1, .listener.fd = -1, .server = { .watch.fd = -1, .number = 1 } };
+	*n = (struct net){ .alive_fd = -1, .door = DOOR_CLOSED, .server = { .watch.fd = -1, .number = 1 } };
 	if (argc != 8) {
 		dprintf(2, "usage: podfs-net RUN STATE BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD (started by podfs-server)\n");
 		return 2;

@@ -22,11 +22,17 @@ static int replace(int dir, const char *name, const struct buf *text)
 	return r;
 }
 
+/* ENOENT: RUN itself has been taken away. */
 static int open_names(struct net *n)
 {
-	if (mkdirat(n->run_fd, "names", 0755) && errno != EEXIST)
+	bool made = !mkdirat(n->door.run_fd, "names", 0755);
+	if (!made && errno == ENOENT) {
+		door_check(&n->door);
+		made = !mkdirat(n->door.run_fd, "names", 0755);
+	}
+	if (!made && errno != EEXIST)
 		return -errno;
-	int fd = openat(n->run_fd, "names", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(n->door.run_fd, "names", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -61,11 +67,22 @@ void names_drop(struct net *n, const struct attachment *a)
 
 static void remove_files(struct net *n, bool all)
 {
-	int fd = openat(n->run_fd, "names", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(n->door.run_fd, "names", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	_cleanup_dir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	for (struct dirent *de; d && (de = readdir(d));)
 		if (strcmp(de->d_name, ".") && strcmp(de->d_name, "..") && (all || !pod_named(n, de->d_name, NULL)))
 			unlinkat(fd, de->d_name, 0);
+}
+
+/* dnsmasq still sees the folder that there was. */
+void names_anew(void)
+{
+	struct net *n = &net_self;
+	for (const struct attachment *a = n->pods; a; a = a->next)
+		if (!a->left)
+			names_put(n, a, NULL);
+	if (dnsmasq_stop(n))
+		names_start_later(n);
 }
 
 void names_sync(struct net *n)
@@ -77,5 +94,5 @@ void names_stop(struct net *n)
 {
 	dnsmasq_stop(n);
 	remove_files(n, true);
-	unlinkat(n->run_fd, "names", AT_REMOVEDIR);
+	unlinkat(n->door.run_fd, "names", AT_REMOVEDIR);
 }

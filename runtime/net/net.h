@@ -9,7 +9,7 @@
  * replaces the old one.
  *
  *   podfs-net RUN STATE BRIDGE SUBNET4 SUBNET6 TABLE LISTEN-FD
- * RUN: its folder (net.lock, names/, dnsmasq's files); STATE: what outlives a reboot (net.ini: the subnets that were chosen; cni/);
+ * RUN: its folder (names/, dnsmasq's files); STATE: what outlives a reboot (net.ini: the subnets that were chosen; cni/; alive);
  * BRIDGE: name of the link; SUBNET4 10.213.0.0/20, SUBNET6 fd…/64, either `none`, or `auto`: one that overlaps with no route of the
  * host, chosen when the bridge is first made and kept in STATE; another one is chosen, and N_EVENT says so, only if the host has come to use it;
  * TABLE: name of the nftables table (family inet); LISTEN-FD: a listening SOCK_SEQPACKET socket (RUN/net.sock).

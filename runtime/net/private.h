@@ -10,6 +10,7 @@
 #include "runtime/base/util.h"
 #include "runtime/net/addr.h"
 #include "runtime/net/net.h"
+#include "runtime/wire/door.h"
 #include "runtime/wire/queue.h"
 
 #include <stdbool.h>
@@ -61,8 +62,8 @@ struct net {
 	} choice[2];
 	bool subnets_loaded;
 	bool subnets_used;          /* pods may have addresses of them: they stay as they are */
-	int run_fd, lock_fd;
-	struct watch listener;
+	int alive_fd;               /* never closed: base/alive.h */
+	struct door door;
 	struct server server;
 	struct link_sock *links;    /* rtnetlink of the host */
 	struct nft *nft;
@@ -70,6 +71,8 @@ struct net {
 	int bridge_index;           /* 0: not made, or lost (bridge.c) */
 	bool bridge_whole;
 	struct attachment *pods;    /* the newest first */
+	struct found *found;        /* whose links were there when we came (attach.c) */
+	bool looked;                /* for them */
 	struct leaving *leaving;    /* links (sync.c) */
 	struct timer idle;          /* nothing is attached: the bridge goes (attach.c) */
 	struct ports *ports;        /* ports.c; NULL: none yet */
@@ -120,9 +123,9 @@ void idle_later(struct net *n);
 
 /* --- alias.c: how what is ours is called --- */
 void net_ifb_name(const char *uid, char out[IFNAMSIZ]);                       /* pg + 12 hex digits of uid */
-void net_alias(const struct net *n, const struct attachment *a, char out[256]); /* BRIDGE: pod NAME UID */
-/* The uid in an alias that net_alias made for this bridge; false: it is not ours. */
-bool net_alias_uid(const struct net *n, const char *alias, char uid[UID_LEN + 1]);
+void net_alias(const struct net *n, const struct attachment *a, char out[256]); /* BRIDGE: pod NAME UID HOST */
+/* The uid and the host number (0: none) in an alias that net_alias made for this bridge; false: it is not ours. */
+bool net_alias_uid(const struct net *n, const char *alias, char uid[UID_LEN + 1], uint64_t *host);
 void net_mac(const struct net_addr addr[2], unsigned char out[6]);            /* 0a:58 and four bytes of the address, IPv4's first */
 void net_link_local(const unsigned char mac[6], struct net_addr *out);        /* fe80::… as it follows from the MAC */
 unsigned net_group(const struct net *n);                                      /* of the host's ends of the veth pairs (ip-link(8)) */

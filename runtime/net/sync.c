@@ -134,9 +134,10 @@ static int remove_stranger(void *arg, const struct link_info *l)
 {
 	const struct sync *s = arg;
 	char uid[UID_LEN + 1];
+	uint64_t host;
 	if (bridge_is_former(s->net, l))
 		remove_later(s->net, "", l->name);
-	if (net_alias_uid(s->net, l->alias, uid) && !attachment_find(s->net, uid) && !s->listed(s->arg, uid))
+	if (net_alias_uid(s->net, l->alias, uid, &host) && !attachment_find(s->net, uid) && !s->listed(s->arg, uid))
 		remove_later(s->net, uid, l->name);
 	return 0;
 }

@@ -54,6 +54,7 @@ static void do_clone(struct cloning *cl)
 {
 	long pid = syscall(SYS_clone3, &cl->args, sizeof cl->args);
 	if (!pid) {
+		signal(SIGHUP, SIG_IGN); /* our door's handler is nobody else's */
 		child_follow_parent(cl->pod);
 		cl->run(cl->arg);
 		_exit(0);

@@ -1,10 +1,13 @@
 /* podfs-pod: one process a pod, from the first sign to the last.
  *
  *   podfs-pod [-remove] UID NAME STATE RUN FD
+ *   podfs-pod -sync FOLDER
  *
  * FD is an inherited SOCK_SEQPACKET socket to the server (runtime/wire/wire.h). UID and NAME stand in argv so that
  * whoever sees the process knows whose it is. With -remove nothing is made: what a lost podfs-pod left is removed.
+ * -sync makes a folder's names durable in place of the server, which waits for no disk.
  */
+#include "runtime/base/alive.h"
 #include "runtime/pod/pod.h"
 
 #include <errno.h>
@@ -52,21 +55,31 @@ static void take_signals(void)
 		signal(pod_ignores[i], SIG_IGN);
 }
 
-static int open_folders(struct pod *p, const char *run, struct err *e)
+/* Of a pod there is never a second one: it would run the same containers. */
+static int be_the_one(struct pod *p, struct err *e)
+{
+	_cleanup_close_ int s = open(p->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	p->alive_fd = s < 0 ? -errno : alive_open(s);
+	if (p->alive_fd < 0)
+		return err_sys(e, -p->alive_fd, "%s/alive", p->state);
+	if (alive_take(p->alive_fd, p->uid) == -EAGAIN)
+		return err_set(e, EBUSY, "another podfs-pod of pod %s lives (pid %d)", p->name, (int)alive_pid(p->alive_fd, p->uid));
+	return 0;
+}
+
+int pods_open(struct pod *p, struct err *e)
 {
 	_cleanup_close_ int s = open(p->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s < 0 || (mkdirat(s, "pods", 0700) && errno != EEXIST))
 		return err_sys(e, errno, "%s/pods", p->state);
-	p->pods_fd = openat(s, "pods", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (p->pods_fd < 0)
+	int fd = openat(s, "pods", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
 		return err_sys(e, errno, "%s/pods", p->state);
-	p->run_fd = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (p->run_fd < 0)
-		return err_sys(e, errno, "%s", run);
+	p->pods_fd = fd;
 	return 0;
 }
 
-static int begin(struct pod *p, char **arg, int sock, struct err *e)
+static int begin(struct pod *p, int sock, struct err *e)
 {
 	int r = take_descriptors(sock);
 	if (r)
@@ -84,7 +97,9 @@ static int begin(struct pod *p, char **arg, int sock, struct err *e)
 		r = link_open(p, sock);
 	if (r)
 		return err_sys(e, -r, "event loop");
-	r = open_folders(p, arg[3], e);
+	r = be_the_one(p, e);
+	if (!r)
+		r = pods_open(p, e);
 	if (!r) /* here, as a socket keeps the network namespace that it was made in, and the pod may leave its own */
 		r = link_listen(p, e);
 	return r || p->remove_only ? r : sandbox_begin(p, e);
@@ -102,17 +117,25 @@ static int refuse(struct pod *p, const struct err *e)
 		link_reply(p, &first, -e->code, e);
 	}
 	free(mem);
-	link_unlisten(p);
+	door_close(&p->door);
 	return 1;
+}
+
+static int sync_folder(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 || fsync(fd) ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
 	struct pod *p = &pod_self;
 	struct err e = { 0 };
+	if (argc == 3 && !strcmp(argv[1], "-sync"))
+		return sync_folder(argv[2]);
 	memory_keep_small();
 	*p = (struct pod){
-		.pods_fd = -1, .dir_fd = -1, .run_fd = -1, .self = -1, .listener.fd = -1, .reaper.watch.fd = -1, .reaper_sock = -1, .link.number = 1,
+		.pods_fd = -1, .dir_fd = -1, .alive_fd = -1, .self = -1, .door = DOOR_CLOSED, .reaper.watch.fd = -1, .reaper_sock = -1, .link.number = 1,
 		.link.watch.fd = -1, .remove_only = argc > 1 && !strcmp(argv[1], "-remove"),
 		.policy = { .grace_s = 30, .base_ms = 10000, .cap_ms = 300000, .reset_ms = 600000 },
 	};
@@ -123,10 +146,11 @@ int main(int argc, char **argv)
 	p->uid = arg[0];
 	p->name = arg[1];
 	p->state = arg[2];
-	if (begin(p, arg, sock, &e))
+	p->run = arg[3];
+	if (begin(p, sock, &e))
 		return refuse(p, &e);
 	int r = loop_run(&p->loop);
-	link_unlisten(p);
+	door_close(&p->door);
 	if (!p->standing && !p->remove_only)
 		sandbox_unmake(p);
 	return r ? 1 : 0;

@@ -16,6 +16,7 @@
 #include "runtime/log/log.h"
 #include "runtime/pod/child.h"
 #include "runtime/spec/spec.h"
+#include "runtime/wire/door.h"
 #include "runtime/wire/queue.h"
 
 #include <limits.h>
@@ -149,11 +150,12 @@ struct link {
 	uint32_t number;      /* grows with each server */
 	struct wire_queue queue;
 	void *mem;            /* of the request being handled; NULL: none */
+	bool mute;            /* it has died; what it had asked is still read */
 };
 
 struct pod {
 	struct loop loop;
-	const char *uid, *name, *state;
+	const char *uid, *name, *state, *run;
 	char hostname[65];
 	bool remove_only, standing, share_pid;
 	bool has_run;         /* a container of it has: its network is what it is */
@@ -161,7 +163,7 @@ struct pod {
 	uint64_t leave_by_ns; /* CLOCK_MONOTONIC */
 	int pods_fd;          /* STATE/pods */
 	int dir_fd;           /* STATE/pods/UID */
-	int run_fd;
+	int alive_fd;         /* never closed: base/alive.h */
 	int self;             /* our own pidfd: the way back into our PID namespace, and a child's proof that we live */
 	uint32_t record;      /* number of the newest record */
 	bool oom_lowered;     /* then children get oom_score back */
@@ -172,7 +174,7 @@ struct pod {
 	bool etc_unwritten;   /* the latter */
 	struct policy policy;
 	struct link link;
-	struct watch listener;
+	struct door door;
 	struct child reaper;
 	int reaper_sock;      /* its report is still to come; -1: it stands, or there is none */
 	struct timer idle;    /* gives back memory that only a busy moment needed */
@@ -192,7 +194,6 @@ extern const int pod_ignores[3]; /* signals; a child gets their default back */
 /* --- server_link.c --- */
 int link_open(struct pod *p, int fd);
 int link_listen(struct pod *p, struct err *e);
-void link_unlisten(struct pod *p);
 void link_close(struct pod *p);
 bool link_hung_up(const struct pod *p); /* the server is gone, though not all that it said has been read */
 /* Queues when the server is slow; the descriptors are duplicated then. o is reset. */
@@ -217,12 +218,16 @@ _Noreturn void memory_wait_forever(void);
 /* --- requests.c: one row an op --- */
 void request_handle(struct pod *p, struct wire_in *in);
 
+/* --- main.c --- */
+int pods_open(struct pod *p, struct err *e); /* STATE/pods */
+
 /* --- sandbox.c --- */
 /* What needs no word from the server: while it still waits for the pod's network. */
 int sandbox_begin(struct pod *p, struct err *e);
 int sandbox_make(struct pod *p, const struct wire_in *in, struct err *e);
 void sandbox_made(struct pod *p, const struct wire_in *in); /* what nobody needs to wait for */
 void sandbox_unmake(struct pod *p); /* one that never stood */
+int sandbox_folder(struct pod *p, struct err *e); /* is there; made anew where others have removed it */
 int sandbox_hostname(struct pod *p, const struct wire_in *in, struct err *e);
 
 /* --- etc.c --- */

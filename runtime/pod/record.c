@@ -14,6 +14,7 @@
 
 #define RECORD "pod.ini"
 #define OTHER ".pod.ini" /* being written, then the old one */
+#define LEAVING "leaving.ini"
 
 static int write_other(int dir_fd, const char *text, size_t len)
 {
@@ -24,11 +25,25 @@ static int write_other(int dir_fd, const char *text, size_t len)
 	return !r && fsync(fd) ? -errno : r;
 }
 
+static int exchange(int dir_fd)
+{
+	return syscall(SYS_renameat2, dir_fd, OTHER, dir_fd, RECORD, RENAME_EXCHANGE) ? -errno : 0;
+}
+
+static bool exists(int dir_fd, const char *name)
+{
+	return !faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW);
+}
+
+/* A server that got no answer in time has made the pod one that leaves; from then on there is no record to exchange with,
+ * and none may come back. */
 int record_put(int dir_fd, const char *text, size_t len, struct err *e)
 {
 	int r = write_other(dir_fd, text, len);
-	if (!r && syscall(SYS_renameat2, dir_fd, OTHER, dir_fd, RECORD, RENAME_EXCHANGE))
-		r = errno == ENOENT && !renameat(dir_fd, OTHER, dir_fd, RECORD) ? 0 : -errno;
+	if (!r)
+		r = exchange(dir_fd);
+	if (r == -ENOENT && exists(dir_fd, OTHER) && !exists(dir_fd, LEAVING))
+		r = renameat(dir_fd, OTHER, dir_fd, RECORD) ? -errno : 0;
 	if (r)
 		unlinkat(dir_fd, OTHER, 0);
 	return r ? err_sys(e, -r, "record " RECORD) : 0;
@@ -36,15 +51,14 @@ int record_put(int dir_fd, const char *text, size_t len, struct err *e)
 
 void record_settle(int dir_fd, bool keep)
 {
-	if (!keep && renameat(dir_fd, OTHER, dir_fd, RECORD) && errno == ENOENT)
+	if (!keep && exchange(dir_fd) && !exists(dir_fd, OTHER))
 		unlinkat(dir_fd, RECORD, 0); /* there was none before */
-	else if (keep)
-		unlinkat(dir_fd, OTHER, 0);
+	unlinkat(dir_fd, OTHER, 0);
 }
 
 int record_leave(int dir_fd, struct err *e)
 {
-	if ((renameat(dir_fd, RECORD, dir_fd, "leaving.ini") && errno != ENOENT) || fsync(dir_fd))
+	if ((renameat(dir_fd, RECORD, dir_fd, LEAVING) && errno != ENOENT) || fsync(dir_fd))
 		return err_sys(e, errno, "record " RECORD);
 	return 0;
 }

@@ -76,7 +76,7 @@ static void say_goodbye(struct pod *p)
 	struct wire_out o = { 0 };
 	if (p->loop.stop)
 		return;
-	link_unlisten(p);
+	door_close(&p->door);
 	if (p->link.watch.fd < 0)
 		cgroup_remove_parents(p->groups);
 	wire_begin(&o, W_GONE, 0);

@@ -395,7 +395,9 @@ static int take_record(struct pod *p, const struct wire_in *in, struct asker *a,
 	const char *text = wire_find(in, K_RECORD, &len);
 	if (!text)
 		return 0;
-	int r = record_put(p->dir_fd, text, len, e);
+	int r = sandbox_folder(p, e);
+	if (!r)
+		r = record_put(p->dir_fd, text, len, e);
 	if (!r)
 		a->record = ++p->record;
 	return r;

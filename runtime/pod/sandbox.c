@@ -79,6 +79,34 @@ static int open_folder(struct pod *p, struct err *e)
 	return p->dir_fd < 0 ? err_sys(e, errno, "pods/%s", p->uid) : 0;
 }
 
+static bool is_ours(const struct pod *p)
+{
+	struct stat named, ours;
+	return !fstatat(p->pods_fd, p->uid, &named, AT_SYMLINK_NOFOLLOW) && !fstat(p->dir_fd, &ours) && named.st_dev == ours.st_dev &&
+	       named.st_ino == ours.st_ino;
+}
+
+int sandbox_folder(struct pod *p, struct err *e)
+{
+	if (is_ours(p))
+		return 0;
+	int was = p->dir_fd, pods = p->pods_fd;
+	int r = pods_open(p, e);
+	if (r)
+		return r;
+	close_fd(&pods);
+	r = open_folder(p, e);
+	if (r) {
+		p->dir_fd = was;
+		return r;
+	}
+	close_fd(&was);
+	for (struct container *c = p->containers; c; c = c->next)
+		container_prepare(c);
+	link_event(p, W_EVENT, NULL, "its folder pods/%s had been removed by others, and is made anew; what was in it is lost", p->uid);
+	return 0;
+}
+
 /* Once a node. A half-made one does no harm: what it lacks is made in each container's upper layer. */
 static void make_skeleton(struct pod *p)
 {

@@ -23,9 +23,24 @@ void link_close(struct pod *p)
 	close_fd(&l->watch.fd);
 	wire_queue_clear(&l->queue);
 	l->number++;
+	door_check(&p->door);
 	/* Nobody has been told of the sandbox, so nobody would ever remove it. */
 	if (!p->standing && !p->leaving)
 		p->loop.stop = true;
+}
+
+/* A server that has died takes no answers any more, but what it had asked before holds and is still to be read: the end
+ * comes behind it. One that lives and takes none is let go. */
+static void link_broken(struct pod *p, int r)
+{
+	struct link *l = &p->link;
+	if (r != -EPIPE && r != -ECONNRESET) {
+		link_close(p);
+		return;
+	}
+	l->mute = true;
+	wire_queue_clear(&l->queue);
+	loop_mod(&p->loop, &l->watch, EPOLLIN);
 }
 
 static void flush_queue(struct pod *p)
@@ -34,7 +49,7 @@ static void flush_queue(struct pod *p)
 	if (!r)
 		loop_mod(&p->loop, &p->link.watch, EPOLLIN);
 	else if (r != -EAGAIN)
-		link_close(p);
+		link_broken(p, r);
 }
 
 /* The fields of a request lie in a mapping of its own: given back, so that no request ever
@@ -78,6 +93,7 @@ int link_open(struct pod *p, int fd)
 {
 	struct link *l = &p->link;
 	l->watch = (struct watch){ .fd = fd, .fn = on_server };
+	l->mute = false;
 	return loop_add(&p->loop, &l->watch, EPOLLIN);
 }
 
@@ -109,32 +125,21 @@ static void on_listener(struct watch *w, uint32_t events UNUSED)
 
 int link_listen(struct pod *p, struct err *e)
 {
-	char name[64];
-	snprintf(name, sizeof name, "%s.sock", p->uid);
-	int fd = wire_listen(p->run_fd, name);
-	if (fd < 0)
-		return err_sys(e, -fd, "socket %s", name);
-	p->listener = (struct watch){ .fd = fd, .fn = on_listener };
-	return loop_add(&p->loop, &p->listener, EPOLLIN);
-}
-
-void link_unlisten(struct pod *p)
-{
-	char name[64];
-	if (p->listener.fd < 0)
-		return;
-	loop_del(&p->loop, &p->listener);
-	close_fd(&p->listener.fd);
-	snprintf(name, sizeof name, "%s.sock", p->uid);
-	unlinkat(p->run_fd, name, 0);
+	p->door = DOOR_CLOSED;
+	p->door.loop = &p->loop;
+	p->door.run = p->run;
+	snprintf(p->door.name, sizeof p->door.name, "%s.sock", p->uid);
+	int r = door_open(&p->door, -1, on_listener);
+	return r ? err_sys(e, -r, "socket %s/%s", p->run, p->door.name) : 0;
 }
 
 void link_send(struct pod *p, struct wire_out *o)
 {
 	struct link *l = &p->link;
-	if (l->watch.fd >= 0) {
-		if (wire_queue_send(&l->queue, l->watch.fd, o, QUEUE_MAX))
-			link_close(p);
+	if (l->watch.fd >= 0 && !l->mute) {
+		int r = wire_queue_send(&l->queue, l->watch.fd, o, QUEUE_MAX);
+		if (r)
+			link_broken(p, r);
 		else if (l->queue.first)
 			loop_mod(&p->loop, &l->watch, EPOLLIN | EPOLLOUT);
 	}

@@ -146,13 +146,12 @@ int wire_recv(int sock, void *mem, size_t cap, struct wire_in *in)
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control,
 	};
 	ssize_t n;
+	/* ECONNRESET, once: the other side closed without having read all; what it had said itself before lies behind that. */
 	do {
 		n = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == ECONNRESET ? 0 : -errno;
-	if (n == 0)
-		return 0;
+	} while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (n <= 0)
+		return n < 0 ? -errno : 0;
 	take_fds(&m, in);
 	if ((m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || (size_t)n < sizeof in->head)
 		goto malformed;

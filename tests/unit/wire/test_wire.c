@@ -134,6 +134,22 @@ static void the_end_is_seen(void **state)
 	assert_int_equal(wire_recv(sv[1], mem, sizeof mem, &in), 0);
 }
 
+/* Closed without having read all, it resets the connection; what it had said itself is heard all the same. */
+static void last_words_are_heard(void **state)
+{
+	struct wire_out o = { 0 };
+	struct wire_in in;
+	wire_begin(&o, W_READY, 0);
+	assert_int_equal(wire_send(sv[1], &o), 0);
+	wire_begin(&o, W_DELETE, 3);
+	assert_int_equal(wire_send(sv[0], &o), 0);
+	wire_free(&o);
+	close_fd(&sv[0]);
+	assert_int_equal(wire_recv(sv[1], mem, sizeof mem, &in), 1);
+	assert_int_equal(in.head.op, W_DELETE);
+	assert_int_equal(wire_recv(sv[1], mem, sizeof mem, &in), 0);
+}
+
 static void descriptors_travel(void **state)
 {
 	int p[2];
@@ -273,6 +289,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_largest_message_passes, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_end_is_seen, setup, teardown),
+		cmocka_unit_test_setup_teardown(last_words_are_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(descriptors_travel, setup, teardown),
 		cmocka_unit_test_setup_teardown(malformed_messages, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cut_message_is_malformed, setup, teardown),
