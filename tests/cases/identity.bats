@@ -2,17 +2,6 @@
 
 load lib
 
-# Ends the server, and waits for the next one.
-kill_server() {
-	local server
-	server=$(server_pid)
-	kill -9 "$server"
-	gone "$server"
-	within 10 has_server
-	timeout 10 stat "$P/.node" >/dev/null
-}
-has_server() { [ -n "$(server_pid)" ]; }
-pod_pid() { readlink "$P/$1/ns/net" | cut -d/ -f3; }
 uid_of() { tr "\0" "\n" <"/proc/$(pod_pid "$1")/cmdline" | sed -n 2p; }
 
 @test "a pod that was removed while its podfs-pod did not answer does not come back" {

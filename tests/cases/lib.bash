@@ -126,6 +126,18 @@ skopeo_pids() {
 }
 keeper_pid() { sed 's/ .*//;q' "$T/state/lock"; }
 server_pid() { pgrep -P "$(keeper_pid)" -x podfs-server; }
+pod_pid() { readlink "$P/$1/ns/net" | cut -d/ -f3; } # of its podfs-pod
+
+# Ends the server, and waits for the next one.
+kill_server() {
+	local server
+	server=$(server_pid)
+	kill -9 "$server"
+	gone "$server"
+	within 10 has_server
+	timeout 10 stat "$P/.node" >/dev/null
+}
+has_server() { [ -n "$(server_pid)" ]; }
 mounted() { grep -q " $P fuse.podfs \| $P .* fuse.podfs " /proc/self/mountinfo; }
 our_mounts() { grep -F "$T" /proc/*/mountinfo 2>/dev/null | sed 's/^[^:]*://' | awk -v ns="$T/ns/" 'index($5, ns) != 1 { print $5 }' | sort -u; }
 mount_holders() { grep -lF "$T/pods" /proc/[0-9]*/mountinfo 2>/dev/null | cut -d/ -f3 | paste -sd, | xargs -r ps -o pid,ppid,mntns,stat,args -p; }

@@ -88,7 +88,6 @@ echoes() { # FROM PORT ADDRESS…: over both
 gateway4() { inside "$1" ip -4 route show default | sed 's/.* via \([^ ]*\).*/\1/'; }
 gateway6() { inside "$1" ip -6 route show default | sed 's/.* via \([^ ]*\).*/\1/'; }
 net_pid() { pgrep -f "^[^ ]*podfs-net $T/"; }
-pod_pid() { pgrep -of "^podfs-pod [0-9a-f-]* $1 $T/"; } # its reaper is its child, of the same name
 net_runs() { [ -n "$(net_pid)" ]; }
 links() { host ip -o link | sed 's/^[0-9]*: \([^:@]*\).*/\1/' | grep -vxE 'lo|up0'; } # of the host, without its own
 

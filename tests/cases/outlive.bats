@@ -2,17 +2,6 @@
 
 load lib
 
-# Ends the server, and waits for the next one.
-kill_server() {
-	local server
-	server=$(server_pid)
-	kill -9 "$server"
-	gone "$server"
-	within 10 has_server
-	timeout 10 stat "$P/.node" >/dev/null
-}
-has_server() { [ -n "$(server_pid)" ]; }
-
 @test "events are the same for the next server, and it says that it was away" {
 	run_pod web "$forever"
 	timeout 20 cat "$P/web/wait/running"
@@ -177,8 +166,6 @@ blocked() { grep -qs '^State:[[:space:]]*[SD]' "/proc/$1/status" && grep -qs . "
 	exec 7>&-
 	rmdir "$s"
 }
-
-pod_pid() { readlink "$P/$1/ns/net" | cut -d/ -f3; }
 
 # carried_out COMMAND…: runs it while podfs-pod is stopped, kills the server, and lets podfs-pod go on: it carries out what it was
 # asked, and the answer goes to a server that is gone.

@@ -2,7 +2,6 @@
 
 load lib
 
-pod_pid() { readlink "$P/$1/ns/net" | cut -d/ -f3; }
 pod_folder() { echo "$T/state/pods/$(sed -n 's/^UID: *//p' "$P/$1/describe")"; }
 no_file() { [ ! -e "$1" ]; }
 
@@ -36,15 +35,6 @@ said() {
 	[ "$(grep -c "web/web .*$1" "$P/web/events")" -eq 1 ]
 }
 no_trouble() { is 'its container runs' "$P/web/why" && is running "$P/web/containers/web/state"; }
-kill_server() {
-	local server
-	server=$(server_pid)
-	kill -9 "$server"
-	gone "$server"
-	within 10 has_server
-	timeout 10 stat "$P/.node" >/dev/null
-}
-has_server() { [ -n "$(server_pid)" ]; }
 
 @test "mounts that others take from a container are named, until it is restarted" {
 	run_pod web "$forever"

@@ -1,7 +1,6 @@
 /* runtime/wire/queue: what a socket does not take comes later, in order, with its descriptors, and is bounded. */
-#include "runtime/base/util.h"
 #include "runtime/wire/queue.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/wire/pair.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -9,21 +8,6 @@
 
 #define SIZE 20000
 #define MAX (100 * SIZE)
-
-static int sv[2];
-static char mem[WIRE_MAX];
-
-static int setup(void **state)
-{
-	return wire_socketpair(sv);
-}
-
-static int teardown(void **state)
-{
-	close_fd(&sv[0]);
-	close_fd(&sv[1]);
-	return 0;
-}
 
 static int send_number(struct wire_queue *q, uint64_t n, int fd, size_t max)
 {

@@ -1,26 +1,9 @@
 /* runtime/wire: messages there and back, with descriptors; what is malformed is refused and leaks none. */
-#include "runtime/base/util.h"
-#include "runtime/wire/wire.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/wire/pair.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-
-static int sv[2];
-static char mem[WIRE_MAX];
-
-static int setup(void **state)
-{
-	return wire_socketpair(sv);
-}
-
-static int teardown(void **state)
-{
-	close_fd(&sv[0]);
-	close_fd(&sv[1]);
-	return 0;
-}
 
 static int open_fds(void)
 {
