@@ -189,6 +189,20 @@ static void object_refused(const struct node *dir, const struct err *e)
 	engine_refused(dir->fs->en, dir->ref.pod, dir->ref.c, object_word(dir), e);
 }
 
+static void unmade(void *arg UNUSED, int result UNUSED, const struct err *e UNUSED)
+{
+}
+
+/* Its maker was told that it failed. */
+static void unmake(struct node *n)
+{
+	struct err e = { 0 };
+	if (n->row == &rows[R_POD])
+		engine_pod_remove(n->ref.pod, unmade, NULL, &e);
+	else if (n->row == &rows[R_CONTAINER])
+		engine_container_remove(n->ref.c, unmade, NULL, &e);
+}
+
 /* A refused name belongs to the folder that would have it. */
 static bool mkdir_answer(struct job *j, struct fuse_req *req, int r, const struct err *e)
 {
@@ -196,10 +210,12 @@ static bool mkdir_answer(struct job *j, struct fuse_req *req, int r, const struc
 	int g = node_get(j->fs, j->ino, &dir);
 	if (r < 0 && !g)
 		object_refused(&dir, e);
-	if (!req)
-		return false;
 	if (!r)
 		r = g ? g : node_child(&dir, j->name, &n);
+	if (!req && !r)
+		unmake(&n);
+	if (!req)
+		return false;
 	if (r < 0)
 		reply(req, r);
 	else
@@ -222,6 +238,7 @@ static void mkdir_object(struct fs *fs, struct node *dir, struct fuse_req *req, 
 	if (!j)
 		return;
 	snprintf(j->name, sizeof j->name, "%s", name);
+	j->late_is_undone = true;
 	switch (row_number(dir->row)) {
 	case R_ROOT:
 		r = !may_make_pods(fs, who.uid) ? err_set(&e, EPERM, "pod %s: who may make pods stands in config's `users`", name) :

@@ -19,7 +19,7 @@ static void tell_late(const struct job *j)
 	if (n.ref.pod)
 		node_refuse(&n, ETIMEDOUT, "podfs-pod of %s has not answered for %u s; %s", n.ref.pod->spec->name, seconds, then);
 	else
-		node_refuse(&n, ETIMEDOUT, "not done after %u s; it is under way, and `events` says how it ends", seconds);
+		node_refuse(&n, ETIMEDOUT, "not done after %u s; %s", seconds, then);
 }
 
 static void tell_after_all(const struct job *j, int r)

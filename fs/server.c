@@ -4,8 +4,9 @@
  * so, and runs the loop until the file system is unmounted or SIGTERM comes. Opens no path that a user named.
  *
  *   podfs-server --fuse-fd N --ready-fd N [--lock-fd N] [--ledger-fd N --hand-fd N] [--again] [--ended NS --how TEXT] [--config FILE] [-o KEY=VALUE]…
+ *   podfs-server --check [--config FILE] [-o KEY=VALUE]…
  *
- * --ended, --how: when and how the server before this one ended. --ready-fd gets one line: `0`, or why not. --lock-fd is only held: while this process lives the state directory is taken.
+ * --check: only whether it would start with these settings; opens nothing of the state. --ended, --how: when and how the server before this one ended. --ready-fd gets one line: `0`, or why not. --lock-fd is only held: while this process lives the state directory is taken.
  */
 #include "fs/fs.h"
 #include "fs/ledger.h"
@@ -32,7 +33,7 @@ struct server {
 	struct config cfg;
 	struct watch signals;
 	int fuse_fd, ready_fd, ledger_fd, hand_fd;
-	bool again;
+	bool again, check;
 	struct predecessor last;
 };
 
@@ -76,7 +77,8 @@ static int read_argv(struct server *s, int argc, char **argv, struct err *e)
 		{ "lock-fd", required_argument, NULL, 'l' }, { "config", required_argument, NULL, 'c' },
 		{ "again", no_argument, NULL, 'a' },         { "ended", required_argument, NULL, 'e' },
 		{ "how", required_argument, NULL, 'h' },     { "ledger-fd", required_argument, NULL, 'L' },
-		{ "hand-fd", required_argument, NULL, 'H' }, { NULL, 0, NULL, 0 },
+		{ "hand-fd", required_argument, NULL, 'H' }, { "check", no_argument, NULL, 'C' },
+		{ NULL, 0, NULL, 0 },
 	};
 	_cleanup_free_ char **options = calloc((size_t)argc + 1, sizeof *options);
 	const char *file = NULL;
@@ -93,13 +95,14 @@ static int read_argv(struct server *s, int argc, char **argv, struct err *e)
 		case 'H': s->hand_fd = take_descriptor(optarg); break;
 		case 'c': file = optarg; break;
 		case 'a': s->again = true; break;
+		case 'C': s->check = true; break;
 		case 'e': s->last.ended_ns = strtoull(optarg, NULL, 10); break;
 		case 'h': s->last.how = optarg; break;
 		case 'o': options[n++] = optarg; break;
 		default: return err_set(e, EINVAL, "%s: unknown argument", argv[optind - 1]);
 		}
 	}
-	if (s->fuse_fd < 3)
+	if (s->fuse_fd < 3 && !s->check)
 		return err_set(e, EINVAL, "podfs-server is started by podfs(8)");
 	return read_config(s, file, options, n, e);
 }
@@ -179,10 +182,7 @@ static int begin(struct server *s, struct err *e)
 	if (chdir("/"))
 		return err_sys(e, errno, "/");
 	raise_limits();
-	int r = read_users(s, e);
-	if (r)
-		return r;
-	r = loop_init(&s->loop);
+	int r = loop_init(&s->loop);
 	if (!r)
 		r = watch_signals(s);
 	if (r)
@@ -220,12 +220,16 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int r = read_argv(&s, argc, argv, &e);
 	if (!r)
+		r = read_users(&s, &e);
+	if (!r && !s.check)
 		r = begin(&s, &e);
 	tell_ready(&s, r, &e);
 	if (r) {
 		fprintf(stderr, "podfs-server: %s\n", *e.text ? e.text : strerror(-r));
 		return 1;
 	}
+	if (s.check)
+		return 0;
 	r = loop_run(&s.loop);
 	engine_leaves(s.fs.en);
 	fuse_close(s.fs.fuse);

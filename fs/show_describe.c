@@ -14,13 +14,14 @@
 struct page {
 	struct buf *out;
 	unsigned indent;
+	unsigned nested; /* names a step further in, values where the others are */
 };
 
 /* "Name:        ", after which the caller appends the value and a newline. */
 static void field(struct page *d, const char *name)
 {
-	int pad = VALUE_COL - (int)strlen(name) - 1;
-	buf_printf(d->out, "%*s%s:%*s", (int)d->indent, "", name, pad > 1 ? pad : 1, "");
+	int pad = VALUE_COL - (int)d->nested - (int)strlen(name) - 1;
+	buf_printf(d->out, "%*s%s:%*s", (int)(d->indent + d->nested), "", name, pad > 1 ? pad : 1, "");
 }
 
 static void text(struct page *d, const char *name, const char *value)
@@ -173,6 +174,30 @@ static void pull(struct page *d, const struct pull *p)
 	buf_putc(d->out, '\n');
 }
 
+static void exit_code(struct page *d, int code, int sig)
+{
+	if (code >= 0) {
+		field(d, "Exit Code");
+		buf_printf(d->out, "%d\n", code);
+	}
+	if (sig)
+		text(d, "Signal", signal_name(sig));
+}
+
+static void last_state(struct page *d, const struct run_end *r)
+{
+	if (r->exit_code < 0)
+		return;
+	text(d, "Last State", "Terminated");
+	d->nested = 2;
+	if (r->reason[0])
+		text(d, "Reason", r->reason);
+	exit_code(d, r->exit_code, r->signal);
+	when(d, "Started", r->started_ns);
+	when(d, "Finished", r->finished_ns);
+	d->nested = 0;
+}
+
 static void state(struct page *d, const struct container *c)
 {
 	const struct container_status *s = &c->status;
@@ -183,6 +208,8 @@ static void state(struct page *d, const struct container *c)
 		text(d, "Reason", s->reason);
 	if (s->message[0])
 		text(d, "Message", s->message);
+	if (s->trouble[0])
+		text(d, "Trouble", s->trouble);
 	if (s->pid > 0) {
 		field(d, "PID");
 		buf_printf(d->out, "%d\n", (int)s->pid);
@@ -193,12 +220,7 @@ static void state(struct page *d, const struct container *c)
 	if (s->state == C_RUNNING || s->state == C_PAUSED)
 		return;
 	when(d, "Finished", s->finished_ns);
-	if (s->exit_code >= 0) {
-		field(d, "Exit Code");
-		buf_printf(d->out, "%d\n", s->exit_code);
-	}
-	if (s->signal)
-		text(d, "Signal", signal_name(s->signal));
+	exit_code(d, s->exit_code, s->signal);
 }
 
 static void container(struct page *d, const struct container *c)
@@ -215,6 +237,7 @@ static void container(struct page *d, const struct container *c)
 	if (s->user)
 		text(d, "User", s->user);
 	state(d, c);
+	last_state(d, &c->status.last);
 	field(d, "Ready");
 	buf_puts(d->out, container_ready(c) ? "True\n" : "False\n");
 	field(d, "Restart Count");

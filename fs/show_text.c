@@ -216,6 +216,8 @@ void put_state_rest(struct buf *out, const struct container *c)
 		put_exit(out, s);
 	if (runs && s->kill_ns)
 		buf_printf(out, ": being %s, SIGKILL in %.0f s", s->again ? "restarted" : "stopped", seconds_until(s->kill_ns));
+	if (runs && *s->trouble)
+		buf_printf(out, ": %s", s->trouble);
 	if (c->pull) {
 		buf_printf(out, ": %s: ", c->pull->reference);
 		pull_show(c->pull, out);

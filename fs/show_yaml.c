@@ -280,21 +280,28 @@ static void container_id(struct yaml *y, const struct container *c)
 	yaml_str(y, "containerID", buf_str(&id));
 }
 
-static void terminated(struct yaml *y, const struct container *c)
+static void terminated(struct yaml *y, const struct container *c, const struct run_end *r, const char *message)
 {
-	const struct container_status *s = &c->status;
 	yaml_map(y, "terminated");
-	yaml_int(y, "exitCode", s->exit_code < 0 ? 0 : s->exit_code);
-	if (s->signal)
-		yaml_int(y, "signal", s->signal);
-	if (s->reason[0])
-		yaml_str(y, "reason", s->reason);
-	if (s->message[0])
-		yaml_str(y, "message", s->message);
-	put_time(y, "startedAt", s->started_ns);
-	put_time(y, "finishedAt", s->finished_ns);
+	yaml_int(y, "exitCode", r->exit_code < 0 ? 0 : r->exit_code);
+	if (r->signal)
+		yaml_int(y, "signal", r->signal);
+	if (r->reason[0])
+		yaml_str(y, "reason", r->reason);
+	if (message[0])
+		yaml_str(y, "message", message);
+	put_time(y, "startedAt", r->started_ns);
+	put_time(y, "finishedAt", r->finished_ns);
 	container_id(y, c);
 	yaml_end(y);
+}
+
+static void ended(struct yaml *y, const struct container *c)
+{
+	const struct container_status *s = &c->status;
+	struct run_end r = { .exit_code = s->exit_code, .signal = s->signal, .started_ns = s->started_ns, .finished_ns = s->finished_ns };
+	memcpy(r.reason, s->reason, sizeof r.reason);
+	terminated(y, c, &r, s->message);
 }
 
 static void waiting(struct yaml *y, const struct container_status *s)
@@ -321,7 +328,7 @@ static void container_state(struct yaml *y, const struct container *c)
 		yaml_end(y);
 		break;
 	case C_TERMINATED:
-		terminated(y, c);
+		ended(y, c);
 		break;
 	}
 	yaml_end(y);
@@ -338,9 +345,9 @@ static void container_status(struct yaml *y, const struct container *c)
 	yaml_bool(y, "started", c->status.state == C_RUNNING || c->status.state == C_PAUSED);
 	yaml_int(y, "restartCount", c->status.restarts);
 	container_state(y, c);
-	if (c->status.state == C_WAITING && c->status.exit_code >= 0) { /* between two runs */
+	if (c->status.last.exit_code >= 0) {
 		yaml_map(y, "lastState");
-		terminated(y, c);
+		terminated(y, c, &c->status.last, "");
 		yaml_end(y);
 	}
 	yaml_end(y);

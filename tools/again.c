@@ -1,5 +1,6 @@
 /* The keeper's program replaced: see again.h. */
 #include "tools/again.h"
+#include "tools/provide.h"
 
 #include "runtime/base/util.h"
 
@@ -7,12 +8,15 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #define HELD "PODFS_HELD"   /* in the environment of the new program */
 #define CHECK "PODFS_CHECK" /* of one that only tries */
+#define CHECK_MS 10000     /* what that may take */
 
 static char **args;
 static char program[PATH_MAX], cwd[PATH_MAX];
@@ -32,10 +36,27 @@ bool again_is_check(void)
 	return getenv(CHECK);
 }
 
-/* A new program that does not run, or a config that has become wrong, must not cost the mount. */
+/* Whether it ended with 0, and soon: the server that is there has no keeper meanwhile. */
+static int wait_for(pid_t pid, struct err *e)
+{
+	char how[80];
+	int status = 0;
+	struct pollfd p = { .fd = pidfd_open(pid, 0), .events = POLLIN };
+	bool ended = p.fd >= 0 && poll(&p, 1, CHECK_MS) > 0;
+	close_fd(&p.fd);
+	if (!ended)
+		kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!ended)
+		return err_set(e, ETIMEDOUT, "%s does not take over: it says nothing for %d seconds", program, CHECK_MS / 1000);
+	put_status(how, sizeof how, status);
+	return status ? err_set(e, EINVAL, "%s does not take over: it %s", program, how) : 0;
+}
+
+/* New programs that do not run, or a config that has become wrong, must not cost the mount. */
 static int try_it(const struct again *a, struct err *e)
 {
-	int status = 0;
 	pid_t pid = fork();
 	if (pid < 0)
 		return err_sys(e, errno, "fork");
@@ -45,9 +66,7 @@ static int try_it(const struct again *a, struct err *e)
 			execv(program, args);
 		_exit(127);
 	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return status ? err_set(e, EINVAL, "%s does not take over: it ends with status %#x", program, (unsigned)status) : 0;
+	return wait_for(pid, e);
 }
 
 static void inherit(const struct again *a, bool on)

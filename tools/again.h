@@ -26,7 +26,7 @@ void again_note(char **argv);
 int again_exec(const struct again *a, struct err *e);
 /* True: this program took over from another one; a is filled in, and the current folder is where podfs was started. */
 bool again_read(struct again *a);
-/* The program asks only whether the command line is right. */
+/* The program asks only whether it, and the server that it would start, would do with the command line and the config. */
 bool again_is_check(void);
 void again_free(struct again *a);
 

@@ -1,13 +1,13 @@
 /* Keeping a server behind the mount: see keep.h. */
 #include "tools/keep.h"
 #include "tools/provide.h"
+#include "tools/row.h"
 
 #include "runtime/base/loop.h"
 #include "runtime/base/util.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,14 +16,9 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-#define MAX_AGAIN 10       /* starts in a row before the mount is given up: 25 s of waiting */
-#define CALM_MS 1000       /* a server that lived that long was not one of a row */
-#define FIRST_DELAY_MS 50  /* before the second start of a row; doubles */
-#define KILLED_CALM_MS 200 /* the same of one that was killed by others (SIGKILL): it makes no row, but two of them a pause */
 #define END_MS 5000        /* what the server may take to end */
 #define AWAY_MS 1000       /* what it may take to notice by itself that it was unmounted */
 #define READY_MS 60000     /* what it may take to begin: it reads every record */
-#define STATUS_REFUSED 2   /* of a server that was not made to go on with its predecessor's mount */
 
 /* What the keeper is about, in the order of a life:
  *
@@ -32,13 +27,11 @@
  *   PAUSING   -                       -> over            start -> SERVING  unmount -> over    over
  *   AWAY      -> over                 -> over            end it -> ENDING  unmount -> ENDING  -
  *   ENDING    -> over                 -> over            kill the server   -                  -
- *   LOST      over, with an error: the mount is detached
+ *   LOST      over, with an error: nobody has /dev/fuse any more, the mount stays
  *
  * Not listed: it was unmounted here, while a copy in somebody's mount namespace keeps the connection alive.
  */
 enum keep_state { SERVING, PAUSING, AWAY, ENDING, LOST };
-
-#define _cleanup_strs_ __attribute__((cleanup(strs_free)))
 
 struct keep {
 	struct loop loop;
@@ -50,14 +43,13 @@ struct keep {
 	int lock_fd, log_fd;
 	int ledger_fd, hand_fd; /* fs/ledger.h: what one server leaves to the next */
 	pid_t pid; /* of the server; 0: none. Its pidfd is server.fd */
-	uint64_t started_ns;
+	struct life life;    /* of this server, or of the last one */
+	struct row row;      /* of ends, one after another */
+	uint64_t ready_ns;   /* when the server became ready */
 	uint64_t ended_ns;   /* when the last server ended, CLOCK_REALTIME; 0: there was none */
 	char how[80];        /* and how */
-	unsigned row; /* starts that ended soon, one after another */
-	bool hand_over; /* SIGHUP came */
-	bool replacing; /* the server ends because a new one takes its place */
-	bool killed;  /* the last server was killed by SIGKILL */
-	bool refused; /* the server said by its status that it cannot go on with another's mount */
+	bool hand_over;      /* SIGHUP came */
+	bool replacing;      /* the server ends because a new one takes its place */
 };
 
 static void note(const struct keep *k, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -73,85 +65,7 @@ static void note(const struct keep *k, const char *fmt, ...)
 	dprintf(k->log_fd, "\n");
 }
 
-/* --- in the child --- */
-
-/* dup2 clears CLOEXEC only when the numbers differ. */
-static void hand_down(int fd, int as)
-{
-	if (fd == as)
-		fcntl(fd, F_SETFD, 0);
-	else
-		dup2(fd, as);
-}
-
-/* Descriptors keep their numbers: only CLOEXEC is cleared. */
-__attribute__((noreturn)) static void exec_server(const struct keep *k, const char *path, int ready, char *const *argv)
-{
-	int fds[] = { k->m->fd, ready, k->lock_fd, k->ledger_fd, k->hand_fd };
-	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
-		fcntl(fds[i], F_SETFD, 0);
-	hand_down(open("/dev/null", O_RDWR | O_CLOEXEC), STDIN_FILENO);
-	hand_down(k->log_fd, STDOUT_FILENO);
-	hand_down(k->log_fd, STDERR_FILENO);
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
-	/* ^C on a keeper in the foreground is for the keeper, not for pods. */
-	setsid();
-	if (!chdir("/"))
-		execv(path, argv);
-	dprintf(ready, "%s: %s\n", path, strerror(errno));
-	_exit(127);
-}
-
 /* --- start --- */
-
-static int put_number(struct strs *argv, const char *option, int n)
-{
-	char text[12];
-	int r = strs_add(argv, option, strlen(option));
-	return r ? r : strs_add(argv, text, (size_t)snprintf(text, sizeof text, "%d", n));
-}
-
-static int put_text(struct strs *argv, const char *option, const char *text)
-{
-	int r = strs_add(argv, option, strlen(option));
-	return r || !text ? r : strs_add(argv, text, strlen(text));
-}
-
-static int put_end(struct strs *argv, const struct keep *k)
-{
-	char at[24];
-	snprintf(at, sizeof at, "%llu", (unsigned long long)k->ended_ns);
-	int r = put_text(argv, "--ended", at);
-	return r ? r : put_text(argv, "--how", k->how);
-}
-
-/* The command line of the server: what it is given, and the settings as podfs itself was given them. */
-static int make_argv(const struct keep *k, int ready, bool again, struct strs *argv)
-{
-	int r = put_text(argv, "podfs-server", NULL);
-	if (!r)
-		r = put_number(argv, "--fuse-fd", k->m->fd);
-	if (!r)
-		r = put_number(argv, "--ready-fd", ready);
-	if (!r)
-		r = put_number(argv, "--lock-fd", k->lock_fd);
-	if (!r)
-		r = put_number(argv, "--ledger-fd", k->ledger_fd);
-	if (!r)
-		r = put_number(argv, "--hand-fd", k->hand_fd);
-	if (!r && again)
-		r = put_text(argv, "--again", NULL);
-	if (!r && again && k->ended_ns)
-		r = put_end(argv, k);
-	if (!r && k->o->config)
-		r = put_text(argv, "--config", k->o->config);
-	for (size_t i = 0; !r && i < k->o->set.n; i++)
-		r = put_text(argv, "-o", k->o->set.v[i]);
-	return r;
-}
 
 static void forget_server(struct keep *k)
 {
@@ -166,46 +80,10 @@ static void reap(struct keep *k)
 	int status = 0;
 	k->ended_ns = now_real_ns();
 	waitpid(k->pid, &status, 0);
-	k->refused = WIFEXITED(status) && WEXITSTATUS(status) == STATUS_REFUSED;
-	k->killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+	k->life.killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+	k->life.ms = k->life.ready ? (now_mono_ns() - k->ready_ns) / 1000000 : 0;
 	forget_server(k);
-	if (WIFSIGNALED(status))
-		snprintf(k->how, sizeof k->how, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-	else
-		snprintf(k->how, sizeof k->how, "ended with status %d", WEXITSTATUS(status));
-}
-
-/* One line from the server: "0", or why not. */
-static int read_ready(struct keep *k, int fd, struct err *e)
-{
-	char line[512];
-	size_t len = 0;
-	uint64_t deadline = now_mono_ns() + READY_MS * 1000000ull;
-	while (len < sizeof line - 1) {
-		struct pollfd p[] = { { .fd = fd, .events = POLLIN }, { .fd = k->signals.fd, .events = POLLIN } };
-		uint64_t now = now_mono_ns();
-		int n = now < deadline ? poll(p, ARRAY_LEN(p), (int)((deadline - now) / 1000000) + 1) : 0;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (!p[0].revents && p[1].revents)
-			return err_set(e, ECANCELED, "asked to end while the server was starting");
-		if (n <= 0)
-			return err_set(e, ETIMEDOUT, "podfs-server was not ready after %d seconds", READY_MS / 1000);
-		ssize_t got = read(fd, line + len, sizeof line - 1 - len);
-		if (got <= 0)
-			break;
-		len += (size_t)got;
-		if (memchr(line, '\n', len))
-			break;
-	}
-	line[len] = 0;
-	line[strcspn(line, "\n")] = 0;
-	if (!strcmp(line, "0"))
-		return 0;
-	if (*line)
-		return err_set(e, EIO, "%s", line);
-	reap(k);
-	return err_set(e, EIO, "podfs-server %s before it was ready; %s/podfs.log may say why", k->how, k->o->cfg.state);
+	put_status(k->how, sizeof k->how, status);
 }
 
 /* Given the time to take with it what is its own and not a pod's. */
@@ -221,34 +99,65 @@ static void end_server(struct keep *k)
 	reap(k);
 }
 
+/* Up to a newline or the end of it; in pieces, as they come. */
+static int read_line(struct keep *k, int fd, char *line, size_t size, struct err *e)
+{
+	size_t len = 0;
+	uint64_t deadline = now_mono_ns() + READY_MS * 1000000ull;
+	while (len < size - 1) {
+		struct pollfd p[] = { { .fd = fd, .events = POLLIN }, { .fd = k->signals.fd, .events = POLLIN } };
+		uint64_t now = now_mono_ns();
+		int n = now < deadline ? poll(p, ARRAY_LEN(p), (int)((deadline - now) / 1000000) + 1) : 0;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (!p[0].revents && p[1].revents)
+			return err_set(e, ECANCELED, "asked to end while the server was starting");
+		if (n <= 0)
+			return err_set(e, ETIMEDOUT, "podfs-server was not ready after %d seconds", READY_MS / 1000);
+		ssize_t got = read(fd, line + len, size - 1 - len);
+		if (got <= 0)
+			break;
+		len += (size_t)got;
+		if (memchr(line, '\n', len))
+			break;
+	}
+	line[len] = 0;
+	line[strcspn(line, "\n")] = 0;
+	return 0;
+}
+
+/* "0", or why not. */
+static int read_ready(struct keep *k, int fd, struct err *e)
+{
+	char line[512];
+	int r = read_line(k, fd, line, sizeof line, e);
+	k->life.hung = r == -ETIMEDOUT;
+	if (r || !strcmp(line, "0"))
+		return r;
+	if (*line)
+		return err_set(e, EIO, "%s", line);
+	/* It has ended, or is just doing so. Not one that closes what it was given and stays. */
+	end_server(k);
+	return err_set(e, EIO, "podfs-server %s before it was ready; %s/podfs.log may say why", k->how, k->o->cfg.state);
+}
+
 static int start_server(struct keep *k, bool again, struct err *e)
 {
-	char path[PATH_MAX];
-	int pipefd[2];
-	_cleanup_strs_ struct strs argv = { 0 };
-	int r = find_server(path, e);
-	if (r)
+	struct provision p = { .o = k->o, .fuse_fd = k->m->fd, .lock_fd = k->lock_fd, .log_fd = k->log_fd, .ledger_fd = k->ledger_fd,
+			       .hand_fd = k->hand_fd, .again = again, .ended_ns = k->ended_ns };
+	_cleanup_close_ int ready = -1;
+	memcpy(p.how, k->how, sizeof p.how);
+	k->life = (struct life){ 0 };
+	int r = provide(&p, &ready, e);
+	if (r < 0)
 		return r;
-	if (pipe2(pipefd, O_CLOEXEC))
-		return err_sys(e, errno, "pipe");
-	_cleanup_close_ int ours = pipefd[0];
-	_cleanup_close_ int theirs = pipefd[1];
-	r = make_argv(k, theirs, again, &argv);
-	if (r)
-		return r;
-	k->pid = fork();
-	if (k->pid < 0) {
-		k->pid = 0;
-		return err_sys(e, errno, "fork");
-	}
-	if (!k->pid)
-		exec_server(k, path, theirs, argv.v);
-	close_fd(&theirs);
-	k->started_ns = now_mono_ns();
+	k->pid = r;
 	k->server.fd = pidfd_open(k->pid, 0);
-	r = k->server.fd < 0 ? err_sys(e, errno, "pidfd_open") : read_ready(k, ours, e);
+	r = k->server.fd < 0 ? err_sys(e, errno, "pidfd_open") : read_ready(k, ready, e);
 	if (r)
 		end_server(k);
+	k->life.ready = !r;
+	k->ready_ns = now_mono_ns();
 	return r;
 }
 
@@ -260,44 +169,32 @@ static void over(struct keep *k)
 	k->loop.stop = true;
 }
 
-/* Without a server the connection has to end: users then see ENOTCONN instead of waiting for ever. */
-static void give_up(struct keep *k, const char *why)
+/* Without a server the connection has to end: users then see ENOTCONN instead of waiting for ever. The mount stays, or they would
+ * meet the folder below and fill that. */
+static void give_up(struct keep *k)
 {
-	note(k, "%s; the mount is detached", why);
+	note(k, "the server ended too often in a row: every access is ENOTCONN until podfs is mounted there anew");
 	k->state = LOST;
-	mount_undo(k->m);
+	close_fd(&k->m->fd);
 	over(k);
 }
 
 static void serve(struct keep *k, bool again);
 
+static void start_in(struct keep *k, unsigned ms)
+{
+	k->state = PAUSING;
+	timer_arm(&k->loop, &k->timer, ms);
+}
+
 static void start_again(struct keep *k)
 {
-	if (k->refused) {
-		give_up(k, "it cannot go on with this mount");
-		return;
-	}
-	if (k->replacing) {
-		k->replacing = false;
-		k->state = PAUSING;
-		timer_arm(&k->loop, &k->timer, 0);
-		return;
-	}
-	uint64_t lived_ms = (now_mono_ns() - k->started_ns) / 1000000;
-	if (lived_ms > CALM_MS)
-		k->row = 0;
-	if (k->killed) {
-		k->state = PAUSING;
-		timer_arm(&k->loop, &k->timer, lived_ms > KILLED_CALM_MS ? 0 : FIRST_DELAY_MS);
-		return;
-	}
-	if (k->row >= MAX_AGAIN) {
-		give_up(k, "the server ended too often in a row");
-		return;
-	}
-	k->state = PAUSING;
-	timer_arm(&k->loop, &k->timer, k->row ? FIRST_DELAY_MS << (k->row - 1) : 0);
-	k->row++;
+	int ms = k->replacing ? 0 : row_next(&k->row, &k->life);
+	k->replacing = false;
+	if (ms < 0)
+		give_up(k);
+	else
+		start_in(k, (unsigned)ms);
 }
 
 static void on_server(struct watch *w, uint32_t events)
@@ -339,8 +236,11 @@ static void serve(struct keep *k, bool again)
 		r = loop_add(&k->loop, &k->server, EPOLLIN);
 	if (!r) {
 		k->state = SERVING;
+		k->loop.stop = k->hand_over;
 	} else if (mount_gone(k->m)) {
 		over(k);
+	} else if (r == -ECANCELED) {
+		start_in(k, 0); /* unless the signal, which is read first, says to end */
 	} else {
 		end_server(k);
 		note(k, "the server does not start: %s", e.text);
@@ -355,7 +255,11 @@ static void on_signal(struct watch *w, uint32_t events)
 	if (read(w->fd, &si, sizeof si) != sizeof si || k->state == ENDING)
 		return;
 	if (si.ssi_signo == SIGHUP) {
-		k->hand_over = k->loop.stop = k->state == SERVING;
+		k->hand_over = true;
+		if (k->state == SERVING)
+			k->loop.stop = true;
+		if (k->state == PAUSING)
+			timer_arm(&k->loop, &k->timer, 0); /* what is installed now may start */
 		return;
 	}
 	bool idle = mount_undo(k->m);
@@ -483,7 +387,7 @@ void keep_note(const struct keep *k, const char *words)
 int keep_run(struct keep *k, struct again *held)
 {
 	int r = loop_run(&k->loop);
-	if (!r && k->hand_over) {
+	if (!r && k->hand_over && k->state == SERVING) {
 		k->hand_over = k->loop.stop = false;
 		*held = (struct again){ k->m->fd, k->lock_fd, k->log_fd, k->ledger_fd, k->hand_fd, k->pid, k->m->id };
 		snprintf(held->dev, sizeof held->dev, "%s", k->m->dev);

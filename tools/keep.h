@@ -19,8 +19,8 @@ int keep_start(struct keep **out, const struct options *o, struct mount *m, int 
 /* The same with what another program of this process held: its server is replaced. */
 int keep_resume(struct keep **out, const struct options *o, struct mount *m, const struct again *held, struct err *e);
 /* Stays until the mount has ended: 0: it was unmounted, or SIGTERM or SIGINT asked for that; else the server could not be
- * kept alive, the mount is detached and the reason is in the log. Frees k; unless it returns KEEP_HAND_OVER, as SIGHUP asks for
- * another program in place of this one: held is what that needs. */
+ * kept alive: m->fd is closed, the mount stays without a connection, and the reason is in the log. Frees k; unless it returns
+ * KEEP_HAND_OVER, as SIGHUP asks for another program in place of this one: held is what that needs. */
 #define KEEP_HAND_OVER 1
 int keep_run(struct keep *k, struct again *held);
 /* For the log. */

@@ -9,6 +9,7 @@
 #include "tools/keep.h"
 #include "tools/mount.h"
 #include "tools/options.h"
+#include "tools/provide.h"
 
 #include "runtime/base/util.h"
 
@@ -201,7 +202,7 @@ int main(int argc, char **argv)
 	if (again)
 		again_free(&held);
 	else if (again_is_check())
-		r = r ? fail(&e, r) : 0;
+		r = fail(&e, r ? r : provide_check(&s.o, &e));
 	else if (!r && s.o.help)
 		fputs(help, stdout);
 	else if (!r && s.o.version)

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -108,10 +110,22 @@ int mkdir_all(const char *path, mode_t mode)
 	}
 }
 
+/* A folder at or below `at`, on the same mount: what somebody has mounted in there, be it from this very file system, is not
+ * ours to empty. An absolute path may lie anywhere. */
+static int open_inside(int at, const char *name)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = *name == '/' ? 0 : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+	};
+	int fd = (int)syscall(SYS_openat2, at, name, &how, sizeof how);
+	return fd >= 0 ? fd : errno == EXDEV ? -EBUSY : -errno;
+}
+
 /* Removes what one level holds; fd is consumed. The depth of the recursion is bounded by
  * the path depth that a container could make with relative mkdir: so descend by fd, and
  * move what lies deeper than `deep` levels up to `top` instead of recursing into it. */
-static int empty_dir(int fd, int top, int deep, dev_t dev)
+static int empty_dir(int fd, int top, int deep)
 {
 	DIR *d = fdopendir(fd);
 	if (!d) {
@@ -129,19 +143,18 @@ static int empty_dir(int fd, int top, int deep, dev_t dev)
 				result = -errno;
 			continue;
 		}
-		int sub = openat(fd, de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int sub = open_inside(fd, de->d_name);
+		if (sub == -EBUSY) {
+			result = sub;
+			continue;
+		}
 		if (sub < 0) {
 			if (unlinkat(fd, de->d_name, 0) && errno != ENOENT)
 				result = -errno;
 			continue;
 		}
 		struct stat st;
-		if (fstat(sub, &st) || st.st_dev != dev) {
-			close(sub);
-			result = -EXDEV;
-			continue;
-		}
-		if (deep <= 0) {
+		if (deep <= 0 && !fstat(sub, &st)) {
 			char aside[64];
 			snprintf(aside, sizeof aside, ".deep-%llu", (unsigned long long)st.st_ino);
 			close(sub);
@@ -152,7 +165,7 @@ static int empty_dir(int fd, int top, int deep, dev_t dev)
 				rewinddir(d);
 			continue;
 		}
-		int r = empty_dir(sub, top, deep - 1, dev);
+		int r = empty_dir(sub, top, deep - 1);
 		if (r)
 			result = r;
 		if (unlinkat(fd, de->d_name, AT_REMOVEDIR) && errno != ENOENT && !result)
@@ -169,16 +182,13 @@ int remove_tree_at(int dirfd, const char *name)
 	/* A second and third round takes what the first moved up to the top, or what another remover of the same tree or a
 	 * mount that is just going away left behind the back of the first. */
 	for (int round = 0;; round++) {
-		_cleanup_close_ int top = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		_cleanup_close_ int top = open_inside(dirfd, name);
 		if (top < 0)
-			return errno == ENOENT ? 0 : -errno;
-		struct stat st;
-		if (fstat(top, &st))
-			return -errno;
+			return top == -ENOENT ? 0 : top;
 		int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0)
 			return -errno;
-		int r = empty_dir(fd, top, 64, st.st_dev);
+		int r = empty_dir(fd, top, 64);
 		if (!unlinkat(dirfd, name, AT_REMOVEDIR) || errno == ENOENT)
 			return 0;
 		int why = r ? -r : errno;

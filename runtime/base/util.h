@@ -57,7 +57,8 @@ int replace_file_at(int dirfd, const char *name, const void *data, size_t len, m
 int mkdir_all(const char *path, mode_t mode);
 
 /* Removes the tree dirfd/name, never following a symbolic link nor crossing into another
- * mount; a missing one is success. Needs no memory that grows with the tree's size. */
+ * mount, also one from the same file system: that is -EBUSY, and all around it goes. A missing one is success. Needs no memory that
+ * grows with the tree's size. */
 int remove_tree_at(int dirfd, const char *name);
 
 uint64_t now_mono_ns(void); /* CLOCK_MONOTONIC */

@@ -28,6 +28,8 @@ int cg_version(const struct cg_host *h); /* 1 or 2 */
 int cg_create(struct cg_host *h, const char *uid, const char *name, struct err *e);
 /* The folders a container's first process enters and that go with it, into out. */
 int cg_dirs(const struct cg_host *h, const char *uid, const char *name, struct strs *out);
+/* Is the process in the container's group, in every hierarchy? 1, 0, or -errno: that can't be seen. */
+int cg_holds(const struct cg_host *h, const char *uid, const char *name, pid_t pid);
 /* Kills what is in the group (and below) and removes it; for what no podfs-pod owns any more.
  * One pass, never waits: -EBUSY while something is still dying: call again. */
 int cg_destroy(struct cg_host *h, const char *uid);

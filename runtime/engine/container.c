@@ -17,7 +17,7 @@ struct container *container_new(struct pod *p, struct container_spec *cs)
 		return NULL;
 	*c = (struct container){
 		.entity = { .kind = ENTITY_CONTAINER, .serial = cs->serial }, .pod = p, .spec = cs,
-		.told = { .state = C_WAITING, .exit_code = -1, .root_fd = -1 },
+		.told = { .state = C_WAITING, .exit_code = -1, .root_fd = -1, .last.exit_code = -1 },
 	};
 	c->status = c->told;
 	container_spec_id(cs, c->id);
@@ -72,7 +72,9 @@ void container_open_log(struct container *c)
 	char path[256];
 	snprintf(path, sizeof path, "pods/%s/logs/%s", c->pod->spec->uid, c->id);
 	int fd = openat(c->pod->engine->state_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0 && log_reader_open(fd, &c->log))
+	if (fd >= 0 && c->log)
+		log_reader_again(c->log, fd);
+	else if (fd >= 0 && log_reader_open(fd, &c->log))
 		c->log = NULL;
 }
 
@@ -248,11 +250,21 @@ static void tell_transition(struct container *c, const struct container_status *
 			     seconds_until(s->next_ns));
 }
 
+/* podfs-pod says it as an event when it happens, but there may have been no server then. */
+static void tell_trouble(struct container *c, const struct wire_in *in)
+{
+	size_t pos = 0, len;
+	uint16_t key;
+	const char *text;
+	while (c->pod->link->hello && wire_next(in, &pos, &key, &text, &len))
+		if (key == K_TROUBLE && !event_said(c, c->told.started_ns, text))
+			engine_event(c->pod->engine, c->pod, c, "%s", text);
+}
+
 /* What it waits for, or why it got nowhere, says more than podfs-pod knows of one that does not run. */
-void container_show(struct container *c)
+static void show_beside(struct container *c)
 {
 	struct container_status *s = &c->status;
-	*s = c->told;
 	if (s->state == C_RUNNING || s->state == C_PAUSED || c->starting)
 		return;
 	if (c->held && s->state == C_WAITING) {
@@ -268,6 +280,52 @@ void container_show(struct container *c)
 		copy_text(s->reason, sizeof s->reason, c->last_error == ECANCELED ? "Cancelled" : "CreateContainerError");
 		copy_text(s->message, sizeof s->message, c->refusal);
 	}
+}
+
+/* Sentences, joined. NULL: none. */
+static void add_trouble(struct container_status *s, const char *text)
+{
+	size_t used = strlen(s->trouble);
+	if (text)
+		snprintf(s->trouble + used, sizeof s->trouble - used, "%s%s", used ? "; " : "", text);
+}
+
+void container_show(struct container *c)
+{
+	struct container_status *s = &c->status;
+	*s = c->told;
+	show_beside(c);
+	add_trouble(s, astray_words(c));
+	if (s->state != C_WAITING || c->told.state != C_TERMINATED)
+		return;
+	s->last = (struct run_end){
+		.exit_code = s->exit_code, .signal = s->signal, .started_ns = s->started_ns, .finished_ns = s->finished_ns,
+	};
+	copy_text(s->last.reason, sizeof s->last.reason, c->told.reason);
+}
+
+static void take_last(struct container_status *s, const struct wire_in *in)
+{
+	struct run_end *l = &s->last;
+	l->exit_code = (int)(int64_t)wire_get_u64(in, K_LAST_CODE, (uint64_t)-1);
+	l->signal = (int)wire_get_u64(in, K_LAST_SIGNAL, 0);
+	l->started_ns = wire_get_u64(in, K_LAST_STARTED, 0);
+	l->finished_ns = wire_get_u64(in, K_LAST_FINISHED, 0);
+	copy_text(l->reason, sizeof l->reason, wire_get_str(in, K_LAST_REASON));
+	/* It ended, and was stopped before it was started again: there are not two of it. */
+	if (s->state == C_TERMINATED && l->finished_ns == s->finished_ns)
+		l->exit_code = -1;
+}
+
+static void take_trouble(struct container_status *s, const struct wire_in *in)
+{
+	size_t pos = 0, len;
+	uint16_t key;
+	const char *text;
+	s->trouble[0] = 0;
+	while (wire_next(in, &pos, &key, &text, &len))
+		if (key == K_TROUBLE)
+			add_trouble(s, text);
 }
 
 void container_on_state(struct pod *p, struct wire_in *in)
@@ -291,6 +349,8 @@ void container_on_state(struct pod *p, struct wire_in *in)
 	s->kill_ns = wire_get_u64(in, K_KILL_AT, 0);
 	s->again = wire_get_u64(in, K_AGAIN, 0);
 	s->root_fd = (int)(int64_t)wire_get_u64(in, K_ROOTFD, (uint64_t)-1);
+	take_last(s, in);
+	take_trouble(s, in);
 	const char *image = wire_get_str(in, K_IMAGE);
 	free(c->image_id);
 	c->image_id = image ? strdup(image) : NULL;
@@ -298,6 +358,11 @@ void container_on_state(struct pod *p, struct wire_in *in)
 	if (!c->log)
 		container_open_log(c);
 	tell_transition(c, &was);
+	tell_trouble(c, in);
+	if (s->state == C_RUNNING && (was.state != C_RUNNING || was.pid != s->pid))
+		astray_watch(c);
+	if (p->link->hello || c->astray) /* one that has just started is where it was put */
+		astray_look(c);
 	if (s->exit_code == START_FAILED && s->finished_ns != was.finished_ns)
 		mend_groups(c); /* podfs-pod may be about to try again */
 	engine_changed(p->engine, p, CHANGE_STATE);
@@ -308,10 +373,12 @@ void container_on_state(struct pod *p, struct wire_in *in)
 void container_lost(struct container *c, const char *reason, const char *message)
 {
 	struct container_status *s = &c->told;
-	bool ran = s->state == C_RUNNING || s->state == C_PAUSED || s->next_ns;
+	bool ran = s->state == C_RUNNING || s->state == C_PAUSED, between = !ran && s->next_ns;
 	s->pid = 0;
 	s->root_fd = -1;
 	s->next_ns = s->kill_ns = 0;
+	s->trouble[0] = 0;
+	c->astray = false;
 	s->again = false;
 	if (ran) {
 		s->state = C_TERMINATED;
@@ -319,6 +386,9 @@ void container_lost(struct container *c, const char *reason, const char *message
 		s->finished_ns = now_real_ns();
 		copy_text(s->reason, sizeof s->reason, reason);
 		copy_text(s->message, sizeof s->message, message);
+	} else if (between) {
+		s->state = C_TERMINATED;
+		copy_text(s->reason, sizeof s->reason, s->last.exit_code >= 0 ? s->last.reason : "Error");
 	}
 	container_show(c);
 }

@@ -245,7 +245,7 @@ static int open_parts(struct engine *en, const struct predecessor *last, struct 
 	if (!r)
 		r = images_open(en->cfg->state, &en->images, e);
 	if (!r)
-		r = gc_open(en) || net_open(en) ? err_set(e, ENOMEM, "out of memory") : 0;
+		r = gc_open(en) || net_open(en) || astray_open(en) ? err_set(e, ENOMEM, "out of memory") : 0;
 	if (r)
 		return r;
 	events_load(en, NULL);
@@ -331,6 +331,7 @@ void engine_close(struct engine *en)
 			import_abort(en->priv->imports);
 		net_close(en);
 		gc_close(en);
+		astray_close(en);
 		reap_free(en);
 		strays_free(en);
 		free(en->priv->wire_mem);

@@ -38,6 +38,14 @@ struct entity {
 
 enum container_state { C_WAITING, C_RUNNING, C_PAUSED, C_TERMINATED };
 
+/* How a run of a container ended. */
+struct run_end {
+	int exit_code;      /* -1: there was none */
+	int signal;         /* that ended it; 0: none */
+	char reason[40];
+	uint64_t started_ns, finished_ns; /* CLOCK_REALTIME; 0: not known */
+};
+
 /* How it stands with a container. */
 struct container_status {
 	enum container_state state;
@@ -51,6 +59,8 @@ struct container_status {
 	uint64_t kill_ns;   /* likewise: it is being stopped, and killed then; 0: it is not */
 	bool again;         /* and is started again once it has ended */
 	int root_fd;        /* podfs-pod's descriptor of its root; -1: none */
+	char trouble[400];  /* what is amiss with what runs, and what to do; "" */
+	struct run_end last; /* the run before; of one that runs or waits: the one that ended last */
 };
 
 struct container {
@@ -66,6 +76,7 @@ struct container {
 	bool starting;           /* a start was asked for and has not answered */
 	bool held;               /* it starts once its pod has a network */
 	bool leaving;            /* rmdir'ed: no longer in the tree */
+	bool astray;             /* it runs, and others took it out of its cgroup */
 	unsigned starts;         /* that were asked for */
 	bool refetched;          /* since a start was asked for: because the image turned out not to be there */
 	char *image_id;          /* digest of the image it runs or ran from; NULL */

@@ -71,24 +71,27 @@ static bool line_is(const char *line, size_t len, const char *since, const char 
 	       memmem(line + 21 + n, len - 21 - n, word, strlen(word));
 }
 
-bool event_known(const struct container *c)
+bool event_said(const struct container *c, uint64_t since_ns, const char *words)
 {
-	const struct container_status *s = &c->told;
-	bool up = s->state == C_RUNNING || s->state == C_PAUSED;
 	const struct ring *r = &c->pod->events;
 	char since[RFC3339_LEN + 1], who[2 * SPEC_NAME_MAX + 8];
-	if (!c->pod->link->hello)
-		return false;
-	format_time_s(up ? s->started_ns : s->finished_ns, since);
+	format_time_s(since_ns, since);
 	snprintf(who, sizeof who, "%s/%s ", c->pod->spec->name, c->spec->name);
 	for (size_t at = 0; at < r->len;) {
 		const char *line = r->mem + at, *nl = memchr(line, '\n', r->len - at);
 		size_t len = nl ? (size_t)(nl - line) : r->len - at;
-		if (line_is(line, len, since, who, up ? "started (pid" : "ended"))
+		if (line_is(line, len, since, who, words))
 			return true;
 		at += len + 1;
 	}
 	return false;
+}
+
+bool event_known(const struct container *c)
+{
+	const struct container_status *s = &c->told;
+	bool up = s->state == C_RUNNING || s->state == C_PAUSED;
+	return c->pod->link->hello && event_said(c, up ? s->started_ns : s->finished_ns, up ? "started (pid" : "ended");
 }
 
 /* --- the server's own coming and going --- */

@@ -74,6 +74,16 @@ static bool is_up(const struct container_status *s)
 	return ((s->state == C_RUNNING || s->state == C_PAUSED) && !ends) || s->next_ns;
 }
 
+/* The second line; an older podfs wrote none. */
+static void read_run_before(struct run_end *l, const char *text)
+{
+	const char *nl = strchr(text, '\n');
+	struct run_end r;
+	if (nl && sscanf(nl + 1, "%d %d %" SCNu64 " %" SCNu64 " %39s", &r.exit_code, &r.signal, &r.started_ns, &r.finished_ns,
+			 r.reason) == 5)
+		*l = r;
+}
+
 /* False: nothing is known; it may never have run. */
 static bool read_last_run(struct container *c)
 {
@@ -86,10 +96,12 @@ static bool read_last_run(struct container *c)
 	    sscanf(buf_str(&line), "%d %u %d %d %" SCNu64 " %" SCNu64 " %39s", &state, &s->restarts, &code, &sig, &s->started_ns,
 		   &s->finished_ns, s->reason) != 7)
 		return false;
-	s->state = state == WIRE_TERMINATED ? C_TERMINATED : C_RUNNING; /* one that backs off is to come again */
+	s->state = state == WIRE_TERMINATED ? C_TERMINATED : state == WIRE_WAITING ? C_WAITING : C_RUNNING;
+	s->next_ns = state == WIRE_WAITING ? now_real_ns() : 0; /* one that backs off is to come again */
 	s->kill_ns = state == RAN_STOPPING ? now_real_ns() : 0;
 	s->exit_code = code;
 	s->signal = sig;
+	read_run_before(&s->last, buf_str(&line));
 	return true;
 }
 
@@ -137,9 +149,21 @@ void lost_add(struct pod *p)
 	}
 }
 
+static void put_last(const struct run_end *l, struct wire_out *o)
+{
+	if (l->exit_code < 0)
+		return;
+	wire_u64(o, K_LAST_CODE, (uint64_t)l->exit_code);
+	wire_u64(o, K_LAST_SIGNAL, (uint64_t)l->signal);
+	wire_u64(o, K_LAST_STARTED, l->started_ns);
+	wire_u64(o, K_LAST_FINISHED, l->finished_ns);
+	wire_str(o, K_LAST_REASON, l->reason);
+}
+
 void lost_put(const struct container *c, struct wire_out *o)
 {
 	const struct container_status *s = &c->told;
+	put_last(&s->last, o);
 	if (s->state != C_TERMINATED)
 		return;
 	wire_str(o, K_REASON, s->reason);

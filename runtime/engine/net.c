@@ -440,6 +440,9 @@ void net_on_message(struct engine *en, struct wire_in *in)
 	case N_INFO:
 		on_info(en, text);
 		break;
+	case N_LOST:
+		net_again(uid ? pod_of(en, uid) : NULL);
+		break;
 	default:
 		break; /* of a newer podfs-net */
 	}

@@ -1,5 +1,5 @@
 /* The pods' network after a restart: of the server, which asks each podfs-pod for its namespace, or of podfs-net, which is told of
- * all pods again.
+ * all pods again; and after somebody has deleted it.
  *
  * What is there is left alone by podfs-net, so telling it once too often does no harm. N_SYNC comes last: whatever carries our names and
  * was not told is removed. Runs in podfs-server.
@@ -232,6 +232,14 @@ void net_resume(struct pod *p)
 	else if (p->net.netns < 0 && (!p->leaving || p->spec->net.mode == NET_CNI)) /* which is let go from inside */
 		ask_for_netns(p);
 	sync_if_all_told(p->engine);
+}
+
+/* --- of one whose pair of links is gone --- */
+
+void net_again(struct pod *p)
+{
+	if (p && !p->leaving && p->spec->net.mode == NET_BRIDGE && p->net.netns >= 0)
+		tell(p);
 }
 
 /* --- after a start of podfs-net --- */

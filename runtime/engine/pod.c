@@ -266,7 +266,7 @@ static void on_log(struct pod *p, struct wire_in *in)
 	struct container *c = container_by_id(p, wire_get_str(in, K_NAME));
 	if (!c)
 		return;
-	if (c->log)
+	if (c->log && !log_reader_gone(c->log))
 		log_reader_rescan(c->log);
 	else
 		container_open_log(c);

@@ -41,6 +41,7 @@ struct engine_private {
 	bool closing;
 	struct engine *engine;   /* the one that this is of */
 	struct timer retry;      /* sweep.c */
+	struct watch groups;     /* astray.c: inotify of pods' cgroup folders */
 	unsigned unsettled;      /* pods that have not yet told their state */
 };
 
@@ -250,6 +251,7 @@ int net_open(struct engine *en);          /* 0 or -ENOMEM */
 void net_begin_soon(struct engine *en);   /* the records are read: podfs-net is started if it is needed */
 void net_close(struct engine *en);
 void net_resume(struct pod *p);           /* W_HELLO is answered: podfs-net is told of it */
+void net_again(struct pod *p);            /* podfs-net found that it is gone; NULL: nothing */
 void net_connected(struct engine *en);    /* to a podfs-net that may know nothing */
 bool net_wanted(const struct engine *en); /* podfs-net is needed, though nothing is asked of it */
 
@@ -370,6 +372,8 @@ void events_load(struct engine *en, struct pod *p); /* p NULL: the node's */
 void events_came(struct engine *en, const struct predecessor *last);
 /* c's state was told at W_HELLO, and the last server has said so already. */
 bool event_known(const struct container *c);
+/* Is there an event of it with those words, not older than that (CLOCK_REALTIME)? */
+bool event_said(const struct container *c, uint64_t since_ns, const char *words);
 
 /* --- stray.c --- */
 void stray_unread(struct engine *en, const char *uid, const char *why); /* its record cannot be read */
@@ -412,6 +416,18 @@ void sweep_pod(struct engine *en, const char *uid); /* what is left of one witho
 void mend_records(struct engine *en); /* of pods that live */
 /* The groups of a container that is to start. */
 void mend_groups(struct container *c);
+
+/* --- astray.c --- */
+int astray_open(struct engine *en);
+void astray_close(struct engine *en);
+void astray_watch(const struct container *c); /* it runs: the removal of its groups is told from now on */
+/* Is it where its limits are? What has changed is said. */
+void astray_look(struct container *c);
+const char *astray_words(const struct container *c); /* NULL: it is not */
+/* Before a command is run in it: where it is to be there is. */
+void astray_exec(struct container *c);
+/* Before a limit is written, of the pod where c is NULL: what is astray is put back, groups, limits and processes. */
+void astray_mend(struct pod *p, struct container *c);
 
 /* --- lost.c --- */
 void lost_record(struct pod *p); /* the spec anew, from disk */

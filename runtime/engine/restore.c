@@ -116,14 +116,26 @@ static bool read_again(struct pod *p)
 	return true;
 }
 
+/* The config may say something else by now of how long it backs off. */
+static void send_policy(struct pod *p)
+{
+	struct wire_out o = { 0 };
+	wire_begin(&o, W_POLICY, 0);
+	plan_policy(p, &o);
+	link_request(p, &o, NULL, NULL);
+	wire_free(&o);
+}
+
 static void on_hello(void *arg, int result, struct wire_in *in UNUSED, const struct err *e UNUSED)
 {
 	struct pod *p = arg;
 	if (result >= 0 && read_again(p))
 		return;
 	pod_settled(p);
-	if (result >= 0 && !p->leaving)
+	if (result >= 0 && !p->leaving) {
+		send_policy(p);
 		lost_add(p);
+	}
 	if (result >= 0 && p->link->nobodys && !p->link->leaves && stray_runs(p))
 		return;
 	if (result >= 0 && p->leaving && !p->link->leaves)

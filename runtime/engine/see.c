@@ -152,6 +152,8 @@ static void why_runs_on(const struct container *c, struct buf *out)
 	} else {
 		buf_printf(out, "it runs (pid %d)", (int)c->status.pid);
 	}
+	if (*s->trouble)
+		buf_printf(out, ", but %s", s->trouble);
 }
 
 static void why_waiting(const struct container *c, struct buf *out)
@@ -179,6 +181,8 @@ static void why_container(const struct container *c, struct buf *out)
 		break;
 	case C_PAUSED:
 		buf_puts(out, "paused by ctl; `echo unpause > ctl` lets it go on");
+		if (*c->status.trouble)
+			buf_printf(out, "; %s", c->status.trouble);
 		break;
 	case C_WAITING:
 		why_waiting(c, out);
@@ -200,7 +204,7 @@ static const struct container *worst(const struct pod *p)
 		int b = badness[c->status.state];
 		if (c->status.state == C_TERMINATED && c->status.exit_code)
 			b = 4;
-		if (c->status.state == C_RUNNING && (c->pull || c->status.kill_ns))
+		if (c->status.state == C_RUNNING && (c->pull || c->status.kill_ns || *c->status.trouble))
 			b = 1;
 		if (b > score) {
 			score = b;

@@ -189,6 +189,7 @@ int engine_session_run(struct session *s, const struct strs *words, bool merge, 
 		return -e->code;
 	if (!words->n)
 		return err_set(e, EINVAL, "cmd: no command");
+	astray_exec(c);
 	struct run *run = malloc(sizeof *run);
 	if (!run)
 		return err_set(e, ENOMEM, "exec: out of memory");

@@ -141,6 +141,7 @@ int set_message(struct op *o, struct wire_out *out, struct err *e)
 	const struct pod_spec *s = o->pod->spec;
 	switch (o->field->effect) {
 	case SPEC_LIMIT:
+		astray_mend(o->pod, op_container(o));
 		wire_begin(out, W_LIMIT, 0);
 		return put_limit(o->pod->engine, ref_of(o), o->field->name, out, e);
 	case SPEC_HOSTNAME:

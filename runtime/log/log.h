@@ -79,6 +79,10 @@ struct log_writer {
  * disk is not an error here: the log is then `broken`. Nothing is made in the folder before the first byte comes. */
 int log_writer_open(struct log_writer *w, int dirfd, uint64_t max, uint32_t files);
 void log_writer_close(struct log_writer *w);
+/* Has somebody removed what is being written to? Cheap. */
+bool log_writer_gone(const struct log_writer *w);
+/* Goes on in another folder (owned), at the same offset; -errno: there is none, what comes is dropped. */
+void log_writer_again(struct log_writer *w, int dirfd);
 /* Marks the beginning of a run. */
 void log_run_begin(struct log_writer *w);
 /* Moves what is in the nonblocking pipe into the log, at most `budget` bytes. Bytes moved (dropped ones count), 0 at
@@ -95,6 +99,10 @@ int log_reader_open(int dirfd, struct log_reader **out); /* takes over dirfd, al
 void log_reader_free(struct log_reader *r);
 /* Looks at the folder again: new and dropped segments. Cheap when nothing changed; every other call does it by itself. */
 int log_reader_rescan(struct log_reader *r);
+/* Its folder has been removed. */
+bool log_reader_gone(const struct log_reader *r);
+/* Goes on in another folder, with all who have it open; takes over dirfd. */
+void log_reader_again(struct log_reader *r, int dirfd);
 /* Every byte ever kept in that view: the size of the file. Exact, three system calls. */
 uint64_t log_size(struct log_reader *r, enum log_view v);
 uint64_t log_oldest(struct log_reader *r, enum log_view v); /* first offset still kept */

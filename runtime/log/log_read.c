@@ -269,6 +269,21 @@ int log_reader_open(int dirfd, struct log_reader **out)
 	return 0;
 }
 
+bool log_reader_gone(const struct log_reader *r)
+{
+	struct stat st;
+	return !fstat(r->dirfd, &st) && !st.st_nlink;
+}
+
+/* By the same number, as segments know it too. */
+void log_reader_again(struct log_reader *r, int dirfd)
+{
+	dup3(dirfd, r->dirfd, O_CLOEXEC);
+	close(dirfd);
+	r->seen = (struct timespec){ 0 };
+	log_reader_rescan(r);
+}
+
 struct log_reader *log_reader_ref(struct log_reader *r)
 {
 	r->refs++;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 enum {
 	SCRATCH = 16 * 1024,          /* on the stack */
@@ -22,6 +23,12 @@ void log_writer_close(struct log_writer *w)
 	close_fd(&w->fd);
 	close_fd(&w->ifd);
 	close_fd(&w->dirfd);
+}
+
+bool log_writer_gone(const struct log_writer *w)
+{
+	struct stat st;
+	return !fstat(w->fd >= 0 ? w->fd : w->dirfd, &st) && !st.st_nlink;
 }
 
 void log_run_begin(struct log_writer *w)
@@ -50,6 +57,18 @@ static void fail(struct log_writer *w, int r)
 {
 	w->broken = -r;
 	w->retry_ns = now_mono_ns() + RETRY_NS;
+}
+
+void log_writer_again(struct log_writer *w, int dirfd)
+{
+	if (dirfd < 0) {
+		fail(w, dirfd);
+		return;
+	}
+	close_fd(&w->fd);
+	close_fd(&w->ifd);
+	close_fd(&w->dirfd);
+	w->dirfd = dirfd;
 }
 
 /* What was taken from the pipe, and how much of it is behind the last record. */

@@ -52,6 +52,7 @@ enum net_op {
 	N_FREED,        /* K_UID: what was told as a leak is gone */
 	N_EVENT,        /* K_UID? K_TEXT: something was repaired, or can't be */
 	N_INFO,         /* K_TEXT: lines `key value` for people: bridge, subnets, gateways, table, DNS; sent to a new server, and when it changes */
+	N_LOST,         /* K_UID: somebody deleted the pod's veth pair: N_ATTACH with the pod's namespace makes it anew */
 };
 
 enum net_key {

@@ -32,6 +32,7 @@ struct attachment {
 	struct net_addr addr[2]; /* IPv4, IPv6; AF_UNSPEC: none */
 	uint64_t rate_in, rate_out;
 	bool left; /* N_LEAVE: its name and ports are others' */
+	bool hurt; /* somebody may have changed its pair (watch_veth.c) */
 };
 
 /* The connection to the server (server_link.c). */
@@ -138,9 +139,13 @@ void remove_later(struct net *n, const char *uid, const char *link);
 void look_alone(struct net *n); /* from now on, while no server is connected, for pods that have gone */
 void remove_now(struct net *n); /* all of these, and nobody is waiting: what is not gone is in n->leaving still */
 
+/* --- watch_veth.c --- */
+struct nlmsghdr;
+void veth_told(struct net *n, const struct nlmsghdr *h); /* by rtnetlink, of a link of ours */
+
 /* --- watch.c --- */
-int watch_open(struct net *n, struct err *e); /* of what others do to the bridge and the table: it is repaired */
+int watch_open(struct net *n, struct err *e); /* of what others do to the bridge, the pods' pairs and the table: it is repaired */
 void watch_bridge(struct net *n);             /* n->bridge_index has changed */
-void watch_pass(struct net *n);               /* what has been told of the bridge so far was our own doing */
+void watch_pass(struct net *n);               /* what has been told of the bridge so far was our own doing, or is seen now */
 
 #endif

@@ -1,4 +1,5 @@
-/* What others do to the bridge and the table: the kernel tells it, and what is gone is made again.
+/* What others do to the bridge, to the pods' veth pairs (watch_veth.c) and to the table: the kernel tells it, and what is gone is made
+ * again.
  *
  * Owns two netlink sockets that only listen. Messages are looked at, never believed: they only make us look.
  */
@@ -70,11 +71,23 @@ static struct nlmsghdr *next(struct nlmsghdr *h, int *left)
 	return NLMSG_NEXT(h, *left);
 }
 
-static bool bridge_hurt(const struct net *n, const struct nlmsghdr *h)
+static bool address_hurt(const struct net *n, const struct nlmsghdr *h)
+{
+	const struct ifaddrmsg *a = NLMSG_DATA(h);
+	return h->nlmsg_type == RTM_DELADDR && h->nlmsg_len >= NLMSG_LENGTH(sizeof *a) && (int)a->ifa_index == n->bridge_index;
+}
+
+static bool bridge_hurt(struct net *n, const struct nlmsghdr *h)
 {
 	const struct ifinfomsg *i = NLMSG_DATA(h);
-	if (h->nlmsg_len < NLMSG_LENGTH(sizeof *i) || i->ifi_family != AF_UNSPEC || i->ifi_index != n->bridge_index)
+	if (address_hurt(n, h))
+		return true;
+	if (h->nlmsg_len < NLMSG_LENGTH(sizeof *i) || i->ifi_family != AF_UNSPEC)
 		return false;
+	if (i->ifi_index != n->bridge_index) {
+		veth_told(n, h);
+		return false;
+	}
 	return h->nlmsg_type == RTM_DELLINK || (h->nlmsg_type == RTM_NEWLINK && !(i->ifi_flags & IFF_UP));
 }
 
@@ -93,7 +106,7 @@ static bool table_hurt(const struct net *n, const struct nlmsghdr *h)
 }
 
 /* Reads all that was told. True: some of it hurts, or the kernel had to drop some. */
-static bool read_told(const struct net *n, const struct watch *w, bool (*hurt)(const struct net *, const struct nlmsghdr *))
+static bool read_told(struct net *n, const struct watch *w, bool (*hurt)(struct net *, const struct nlmsghdr *))
 {
 	bool bad = false;
 	for (;;) {
@@ -118,25 +131,71 @@ static bool bridge_intact(struct net *n)
 	return !link_find(n->links, n->bridge, &l) && l.index == n->bridge_index && l.up;
 }
 
-static void on_links(struct watch *w, uint32_t events UNUSED)
+static int same(void *arg, const struct net_addr *a)
 {
-	struct net *n = &net_self;
-	if (!read_told(n, w, bridge_hurt) || !n->bridge_index || bridge_intact(n))
-		return;
-	bridge_lost(n);
-	lost(n, "the bridge");
+	return addr_same(arg, a) && ((const struct net_addr *)arg)->prefix == a->prefix;
 }
 
-/* The kernel tells of every link of the host, several times for each pod: the filter lets only the bridge's through. It reads
- * numbers in network order. */
+static bool has_gateways(struct net *n)
+{
+	bool all = true;
+	for (int i = 0; i < 2; i++)
+		if (addr_is(&n->gateway[i]))
+			all &= link_each_addr(n->links, n->gateway[i].family, n->bridge_index, same, &n->gateway[i], NULL) == 1;
+	return all;
+}
+
+static void look(struct net *n)
+{
+	if (!read_told(n, &links, bridge_hurt) || !n->bridge_index)
+		return;
+	if (!bridge_intact(n)) {
+		bridge_lost(n);
+		lost(n, "the bridge");
+	} else if (n->bridge_whole && !has_gateways(n)) {
+		n->bridge_whole = false; /* but the link itself is ours still */
+		lost(n, "an address of the bridge");
+	}
+}
+
+static void on_links(struct watch *w UNUSED, uint32_t events UNUSED)
+{
+	look(&net_self);
+}
+
+/* Of the attributes behind ifinfomsg the one of that type: its offset, or 0. */
+#define FIND_ATTR(type) \
+	BPF_STMT(BPF_LD | BPF_IMM, sizeof(struct nlmsghdr) + sizeof(struct ifinfomsg)), BPF_STMT(BPF_LDX | BPF_IMM, type), \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)SKF_AD_OFF + SKF_AD_NLATTR)
+#define LOAD_ATTR BPF_STMT(BPF_MISC | BPF_TAX, 0), BPF_STMT(BPF_LD | BPF_W | BPF_IND, sizeof(struct rtattr))
+
+/* The kernel tells of every link and address of the host, several times for each pod. The filter lets through what is of the bridge
+ * (links and addresses have its index at the same place), and of links of our group those that are deleted, down, or not in the
+ * bridge. It reads numbers in network order. */
 void watch_bridge(struct net *n)
 {
-	const unsigned at = sizeof(struct nlmsghdr) + offsetof(struct ifinfomsg, ifi_index);
+	const unsigned head = sizeof(struct nlmsghdr), bridge = htonl((uint32_t)n->bridge_index);
+	_Static_assert(offsetof(struct ifinfomsg, ifi_index) == offsetof(struct ifaddrmsg, ifa_index), "one load serves both");
+	enum { DROP = 21, PASS = 22 };
+#define TO(target, here) ((target) - (here) - 1)
 	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl((uint32_t)n->bridge_index), 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, ~0u),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, head + offsetof(struct ifinfomsg, ifi_index)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, bridge, TO(PASS, 1), 0),
+		FIND_ATTR(IFLA_GROUP), /* 2 3 4 */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, TO(DROP, 5), 0),
+		LOAD_ATTR, /* 6 7 */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(net_group(n)), 0, TO(DROP, 8)),
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELLINK), TO(PASS, 10), 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWLINK), 0, TO(DROP, 11)),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, head + offsetof(struct ifinfomsg, ifi_flags)),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, htonl(IFF_UP), 0, TO(PASS, 13)),
+		FIND_ATTR(IFLA_MASTER), /* 14 15 16 */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, TO(PASS, 17), 0),
+		LOAD_ATTR, /* 18 19 */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, bridge, TO(DROP, 20), TO(PASS, 20)),
 		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, ~0u),
 	};
 	struct sock_fprog filter = { .len = ARRAY_LEN(code), .filter = code };
 	setsockopt(links.fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
@@ -160,7 +219,7 @@ static bool by_us(const struct nlmsghdr *h)
 
 static bool changed; /* the transaction that is being told of has hurt the table */
 
-static bool transaction_hurt(const struct net *n, const struct nlmsghdr *h)
+static bool transaction_hurt(struct net *n, const struct nlmsghdr *h)
 {
 	changed |= table_hurt(n, h);
 	if (h->nlmsg_type != ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN))
@@ -182,12 +241,15 @@ static void on_rules(struct watch *w, uint32_t events UNUSED)
 void watch_pass(struct net *n)
 {
 	if (links.fd >= 0)
-		read_told(n, &links, bridge_hurt);
+		look(n);
 }
 
 int watch_open(struct net *n, struct err *e)
 {
+	static const int addresses[] = { RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR };
 	int r = listen_to(n, &links, NETLINK_ROUTE, RTNLGRP_LINK, on_links);
+	for (size_t i = 0; !r && i < ARRAY_LEN(addresses); i++)
+		r = setsockopt(links.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &addresses[i], sizeof addresses[i]) ? -errno : 0;
 	int told_rules = r ? r : listen_to(n, &rules, NETLINK_NETFILTER, NFNLGRP_NFTABLES, on_rules);
 	if (told_rules != -EPROTONOSUPPORT) /* a kernel without nftables */
 		r = told_rules;

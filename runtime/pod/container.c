@@ -29,7 +29,7 @@ struct container *container_new(struct pod *p, const char *name)
 		return NULL;
 	*c = (struct container){
 		.pod = p, .policy = p->policy, .init.watch.fd = -1, .status.fd = -1, .root_fd = -1, .old_root = -1,
-		.exit_code = -1,
+		.exit_code = -1, .last.code = -1, .mounts.watch.fd = -1,
 	};
 	for (int i = 0; i < 2; i++)
 		c->out[i] = (struct output){ .watch.fd = -1, .stream = i ? LOG_STDERR : LOG_STDOUT, .container = c };
@@ -54,11 +54,13 @@ void container_free(struct container *c)
 	timer_stop(&p->loop, &c->timer);
 	timer_stop(&p->loop, &c->sweep);
 	timer_stop(&p->loop, &c->tidy);
+	timer_stop(&p->loop, &c->log_well);
 	close_fd(&c->root_fd);
 	close_fd(&c->old_root);
 	plan_free(c->plan);
 	plan_free(c->want);
 	free(c->failure);
+	free(c->trouble);
 	free(c);
 }
 
@@ -76,23 +78,11 @@ static enum wire_state shown_state(const struct container *c)
 	return states[c->state];
 }
 
-static const char *end_reason(const struct container *c)
-{
-	struct wire_in plan = plan_view(c->plan);
-	if (c->inherited)
-		return wire_get_str(&plan, K_REASON);
-	if (c->oom_killed)
-		return "OOMKilled";
-	if (c->failed)
-		return c->failure_code == EXIT_START_FAILED ? "StartError" : "ContainerCannotRun";
-	return c->exit_code ? "Error" : "Completed";
-}
-
 static const char *shown_reason(const struct container *c, enum wire_state state)
 {
 	if (state == WIRE_WAITING)
 		return c->state == BACKOFF && c->tries > 1 ? "CrashLoopBackOff" : "ContainerCreating";
-	return state == WIRE_TERMINATED ? end_reason(c) : NULL;
+	return state == WIRE_TERMINATED ? ran_reason(c) : NULL;
 }
 
 static bool is_stopping(const struct container *c)
@@ -121,6 +111,11 @@ static void container_put(const struct container *c, struct wire_out *o)
 		wire_u64(o, K_KILL_AT, c->kill_ns);
 	if (is_stopping(c) && c->want)
 		wire_u64(o, K_AGAIN, 1);
+	if (state == WIRE_RUNNING || state == WIRE_PAUSED) {
+		wire_str(o, K_TROUBLE, c->trouble);
+		logs_put_trouble(c, o);
+	}
+	ran_put(c, o);
 	if (c->root_fd >= 0)
 		wire_u64(o, K_ROOTFD, (uint64_t)c->root_fd);
 	struct wire_in plan = plan_view(c->plan);

@@ -1,6 +1,7 @@
 /* STATE/pods/UID/etc: the files that containers have mounted at /etc.
  *
- * Owns them. The texts are the server's, and are kept only while they can't be written. Runs in podfs-pod.
+ * Owns them, and keeps the texts, which are the server's: what somebody removes is there again for the next start, also without a
+ * server. Runs in podfs-pod.
  *
  * Written in place, because running containers have these inodes mounted. A container may write to them too, and hold
  * leases on them: so an opening must not wait. It sees the files, never the folder, so what the names lead to is ours.
@@ -27,6 +28,8 @@ struct text {
 	struct iovec part[2]; /* base NULL: stays as it is */
 };
 
+#define NOTHING ((struct text){ .fd = -1 })
+
 static size_t length(const struct text *t)
 {
 	return t->part[0].iov_len + t->part[1].iov_len;
@@ -37,7 +40,7 @@ static struct text text_of(const struct wire_in *in, size_t i)
 	size_t len;
 	const char *data = wire_find(in, files[i].key, &len);
 	if (!data)
-		return (struct text){ .fd = -1 };
+		return NOTHING;
 	return (struct text){ .fd = -1, .part = { { (char *)data, len }, { (char *)files[i].end, strlen(files[i].end) } } };
 }
 
@@ -64,15 +67,15 @@ static int fill(const char *path, const struct text *t, struct err *e)
 	return (size_t)n < length(t) ? err_sys(e, ENOSPC, "%s", path) : 0;
 }
 
-/* All that the message has, or nothing. */
-static int write_files(struct pod *p, const struct wire_in *in, struct err *e)
+/* All that the message has and skip (a bit each) leaves, or nothing. */
+static int write_files(struct pod *p, const struct wire_in *in, unsigned skip, struct err *e)
 {
 	struct text texts[ARRAY_LEN(files)];
 	int r = 0;
 	if (mkdirat(p->dir_fd, "etc", 0755) && errno != EEXIST)
 		return err_sys(e, errno, "etc");
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		texts[i] = text_of(in, i);
+		texts[i] = skip & 1u << i ? NOTHING : text_of(in, i);
 		if (!r)
 			r = reserve(p->dir_fd, files[i].path, &texts[i], e);
 	}
@@ -84,23 +87,50 @@ static int write_files(struct pod *p, const struct wire_in *in, struct err *e)
 	return r;
 }
 
+static void keep(struct pod *p, const struct wire_in *in)
+{
+	struct plan *etc = plan_etc(in, p->etc);
+	if (!etc) /* no memory: better old texts than none */
+		return;
+	plan_free(p->etc);
+	p->etc = etc;
+}
+
 void etc_make(struct pod *p, const struct wire_in *in)
 {
-	if (write_files(p, in, NULL))
-		p->unwritten = plan_etc(in);
+	keep(p, in);
+	p->etc_unwritten = write_files(p, in, 0, NULL);
+}
+
+static unsigned there(const struct pod *p)
+{
+	unsigned all = 0;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		all |= (unsigned)!faccessat(p->dir_fd, files[i].path, F_OK, AT_SYMLINK_NOFOLLOW) << i;
+	return all;
 }
 
 int etc_need(struct pod *p, struct err *e)
 {
-	struct wire_in in = plan_view(p->unwritten);
-	int r = p->unwritten ? write_files(p, &in, e) : 0;
-	if (!r)
-		plan_free(take_ptr(p->unwritten));
-	return r;
+	struct wire_in in = plan_view(p->etc);
+	unsigned have = p->etc_unwritten ? 0 : there(p);
+	if (have == (1u << ARRAY_LEN(files)) - 1)
+		return 0;
+	int r = write_files(p, &in, have, e);
+	if (r)
+		return r;
+	if (!p->etc_unwritten)
+		link_event(p, W_EVENT, NULL, "files of its etc/ had been removed by others, and are made anew");
+	p->etc_unwritten = false;
+	return 0;
 }
 
 int etc_write(struct pod *p, const struct wire_in *in, struct err *e)
 {
 	int r = etc_need(p, e);
-	return r ? r : write_files(p, in, e);
+	if (!r)
+		r = write_files(p, in, 0, e);
+	if (!r)
+		keep(p, in);
+	return r;
 }

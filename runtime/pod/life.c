@@ -43,6 +43,7 @@ static int came_up(struct container *c, struct err *e UNUSED)
 	c->finished_ns = 0;
 	c->up_mono_ns = now_mono_ns();
 	c->pod->has_run = true;
+	mounts_watch(c);
 	container_tell(c);
 	link_reply(c->pod, &c->asker, 0, NULL);
 	end_what_is_replaced(c);
@@ -104,18 +105,19 @@ static void cancel(struct container *c, struct asker *a)
 	link_reply(c->pod, a, -ECANCELED, &e);
 }
 
-static int kill_start(struct container *c, struct err *e UNUSED)
-{
-	cancel(c, &c->asker);
-	c->kill_ns = now_real_ns();
-	send_kill(c);
-	return 0;
-}
-
 static int forget_want(struct container *c, struct err *e UNUSED)
 {
 	plan_free(take_ptr(c->want));
 	cancel(c, &c->want_asker);
+	return 0;
+}
+
+static int kill_start(struct container *c, struct err *e UNUSED)
+{
+	cancel(c, &c->asker);
+	forget_want(c, NULL);
+	c->kill_ns = now_real_ns();
+	send_kill(c);
 	return 0;
 }
 
@@ -175,15 +177,20 @@ static void ended(struct container *c)
 	container_tell(c);
 }
 
-static int by_policy(struct container *c, struct err *e UNUSED)
+static bool comes_again(const struct container *c)
 {
 	const struct policy *po = &c->policy;
-	bool again = po->restart == RESTART_ALWAYS || (po->restart == RESTART_ON_FAILURE && c->exit_code);
-	if (!again) {
+	return po->restart == RESTART_ALWAYS || (po->restart == RESTART_ON_FAILURE && c->exit_code);
+}
+
+static int by_policy(struct container *c, struct err *e UNUSED)
+{
+	if (!comes_again(c)) {
 		ended(c);
 		return 0;
 	}
 	uint64_t ms = backoff_ms(c);
+	ran_keep(c);
 	c->state = BACKOFF;
 	c->next_ns = now_real_ns() + ms * 1000000u;
 	container_tell(c);
@@ -252,12 +259,6 @@ static int drop_paused(struct container *c, struct err *e)
 	return thaw_and_ask_end(c, e);
 }
 
-static int drop_starting(struct container *c, struct err *e)
-{
-	forget_want(c, e);
-	return kill_start(c, e);
-}
-
 static int drop_ended(struct container *c, struct err *e UNUSED)
 {
 	container_tell(c);
@@ -305,7 +306,7 @@ static const struct rule rules[LIFE_STATES][LIFE_EVENTS] = {
 	},
 	[STARTING] = {
 		[ON_START] = { 0, remember }, [ON_UP] = { RUNNING, came_up }, [ON_EXIT] = { 0, start_failed },
-		[ON_STOP] = { STOPPING, kill_start }, [ON_DROP] = { DROPPING, drop_starting },
+		[ON_STOP] = { STOPPING, kill_start }, [ON_DROP] = { DROPPING, kill_start },
 		[ON_PAUSE] = { 0, not_running }, [ON_UNPAUSE] = { 0, not_paused },
 	},
 	[RUNNING] = {
@@ -350,6 +351,12 @@ int life_event(struct container *c, enum life_event ev, struct err *e)
 	if (result < 0)
 		c->state = before;
 	return result;
+}
+
+void life_policy(struct container *c)
+{
+	if (c->state == BACKOFF && !comes_again(c))
+		life_event(c, ON_STOP, NULL);
 }
 
 static void on_timer(struct timer *t)

@@ -16,6 +16,8 @@
 #define LARGE_PIPE (1 << 20)
 #define DEFAULT_MAX (16u << 20)
 #define DEFAULT_FILES 5
+#define WELL_MS 1000 /* written again for so long, the trouble is over: a disk that is all but full has many of them */
+#define DROPPED "its log can't be written, output is dropped: %s"
 
 static int open_folder(struct container *c)
 {
@@ -40,6 +42,8 @@ int logs_open(struct container *c, struct err *e)
 	if (r)
 		return err_sys(e, -r, "logs/%s", c->name);
 	c->log_open = true;
+	c->log_told = 0;
+	c->log_dropped = c->log.dropped;
 	log_run_begin(&c->log);
 	return 0;
 }
@@ -55,17 +59,63 @@ static void finish_if_drained(struct container *c)
 	if (!c->draining || c->out[0].watch.fd >= 0 || c->out[1].watch.fd >= 0)
 		return;
 	c->draining = false;
+	timer_stop(&c->pod->loop, &c->log_well);
 	if (c->log_open)
 		log_writer_close(&c->log);
 	c->log_open = false;
 	life_event(c, ON_EXIT, NULL);
 }
 
-static void tell_of_log(struct container *c, int broken_before)
+/* --- what goes wrong with it --- */
+
+void logs_put_trouble(const struct container *c, struct wire_out *o)
+{
+	char text[160];
+	if (!c->log_told)
+		return;
+	snprintf(text, sizeof text, DROPPED, strerror(c->log_told));
+	wire_str(o, K_TROUBLE, text);
+}
+
+static void on_well(struct timer *t)
+{
+	struct container *c = container_of(t, struct container, log_well);
+	if (c->log.broken)
+		return;
+	c->log_told = 0;
+	link_event(c->pod, W_EVENT, c->name, "its log is written again; %llu bytes were dropped",
+		   (unsigned long long)(c->log.dropped - c->log_dropped));
+	c->log_dropped = c->log.dropped;
+	container_tell(c);
+}
+
+static void tell_trouble(struct container *c)
+{
+	if (c->log.broken && !c->log_told) {
+		c->log_told = c->log.broken;
+		link_event(c->pod, W_EVENT, c->name, DROPPED, strerror(c->log_told));
+		container_tell(c);
+	} else if (!c->log.broken && c->log_told && !c->log_well.at_ns) {
+		c->log_well.fn = on_well;
+		timer_arm(&c->pod->loop, &c->log_well, WELL_MS);
+	}
+}
+
+/* What was in it is lost; what comes is kept. */
+static void begin_anew(struct container *c)
+{
+	int fd = open_folder(c);
+	log_writer_again(&c->log, fd);
+	if (fd < 0)
+		return;
+	link_event(c->pod, W_EVENT, c->name, "its log was removed by others: it is begun anew");
+	container_tell(c);
+}
+
+static void tell_of_log(struct container *c)
 {
 	struct wire_out o = { 0 };
-	if (c->log.broken && !broken_before)
-		link_event(c->pod, W_EVENT, c->name, "its log can't be written, output is dropped: %s", strerror(c->log.broken));
+	tell_trouble(c);
 	if (!c->log.rotated)
 		return;
 	c->log.rotated = false;
@@ -78,7 +128,8 @@ static void tell_of_log(struct container *c, int broken_before)
 static void pump(struct output *o)
 {
 	struct container *c = o->container;
-	int broken_before = c->log.broken;
+	if (log_writer_gone(&c->log))
+		begin_anew(c);
 	ssize_t n = log_pump(&c->log, o->watch.fd, o->stream, BUDGET);
 	if (n >= SMALL_PIPE && !o->large) {
 		/* It was full: the writer waited for us. Refused over the user's limit (pipe(7)): then it stays small. */
@@ -87,7 +138,7 @@ static void pump(struct output *o)
 	}
 	if (n == 0 || (n < 0 && (n != -EAGAIN || c->draining)))
 		close_output(o);
-	tell_of_log(c, broken_before);
+	tell_of_log(c);
 }
 
 static void on_output(struct watch *w, uint32_t events UNUSED)

@@ -50,9 +50,23 @@ struct plan *plan_new(const struct wire_in *in)
 	return plan_of(in, is_no_text);
 }
 
-struct plan *plan_etc(const struct wire_in *in)
+struct plan *plan_etc(const struct wire_in *in, const struct plan *old)
 {
-	return plan_of(in, is_etc);
+	struct plan *new = plan_of(in, is_etc);
+	struct wire_in was = plan_view(old);
+	size_t pos = 0, before = 0, len;
+	uint16_t key;
+	const char *data;
+	struct plan *both = new && old ? realloc(new, sizeof *new + new->len + old->len) : NULL;
+	if (!both)
+		return new;
+	for (; wire_next(&was, &pos, &key, &data, &len); before = pos) {
+		if (wire_find(in, key, &len))
+			continue;
+		memcpy(both->fields + both->len, was.fields + before, pos - before);
+		both->len += pos - before;
+	}
+	return both;
 }
 
 void plan_free(struct plan *pl)

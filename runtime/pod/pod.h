@@ -64,6 +64,21 @@ struct output {
 	bool large;         /* the pipe was enlarged */
 };
 
+/* What is known of a running container's mounts (mounts.c). */
+struct mounts {
+	struct watch watch;  /* fd -1: they are not watched */
+	uint32_t *marks;     /* one for each that was there when it came up */
+	unsigned n, places, gone;
+};
+
+/* How a run ended. */
+struct run_end {
+	int code; /* -1: there was none */
+	int signal;
+	uint64_t started_ns, finished_ns;
+	char reason[32];
+};
+
 struct container {
 	struct pod *pod;
 	struct container *next;
@@ -91,6 +106,11 @@ struct container {
 	int failure_code;     /* 126, 127, 128 */
 	struct output out[2];
 	struct log_writer log;
+	int log_told;         /* errno of the log's trouble as it was told; 0: none */
+	uint64_t log_dropped; /* bytes that had been dropped before */
+	struct timer log_well; /* then it is over, if it has not come back */
+	struct mounts mounts;
+	char *trouble;        /* what others took from this run, for people; NULL: nothing */
 	int root_fd;          /* of the newest run that came up, -1: none */
 	unsigned run, root_run; /* numbers of folders: being launched or running; the one behind root_fd. 0: none */
 	int old_root;         /* of the run before, until its folder is removed; -1: none */
@@ -99,6 +119,7 @@ struct container {
 
 	int exit_code;        /* -1: has not ended yet */
 	int exit_signal;
+	struct run_end last;  /* of the run before; of one that runs or waits: the one that ended last */
 	unsigned restarts, tries; /* tries: restarts since it last ran long */
 	uint64_t started_ns, finished_ns, next_ns; /* CLOCK_REALTIME; 0: never */
 	uint64_t kill_ns;     /* likewise: of the SIGKILL, while it is being stopped */
@@ -149,7 +170,8 @@ struct pod {
 	int oom_score;
 	const char *note;     /* what could not be had; NULL */
 	struct plan *groups;  /* K_CGDIR and K_CGVERSION of the pod itself */
-	struct plan *unwritten; /* K_HOSTNAME K_HOSTS K_RESOLV of the sandbox that are not in etc/ yet; NULL: they are */
+	struct plan *etc;     /* K_HOSTNAME K_HOSTS K_RESOLV: what is in etc/, or is to be */
+	bool etc_unwritten;   /* the latter */
 	struct policy policy;
 	struct link link;
 	struct door door;
@@ -211,6 +233,7 @@ int sandbox_hostname(struct pod *p, const struct wire_in *in, struct err *e);
 /* --- etc.c --- */
 /* The files that containers have in /etc, with the texts of W_SANDBOX. Failing, it is tried again by etc_need. */
 void etc_make(struct pod *p, const struct wire_in *in);
+/* Before a start: makes what is not there, or not any more. */
 int etc_need(struct pod *p, struct err *e);
 /* K_HOSTNAME, K_HOSTS and K_RESOLV, those that the message has: all or none. Running containers see them. */
 int etc_write(struct pod *p, const struct wire_in *in, struct err *e);
@@ -225,6 +248,8 @@ int netns_move(struct pod *p, const struct wire_in *in, struct err *e);
 /* Begins to make it when there is none; reaper_need waits until it stands. */
 int reaper_begin(struct pod *p, struct err *e);
 int reaper_need(struct pod *p, struct err *e);
+/* It is dying: nothing can start in its PID namespace, and no other reaper be made until its end has been seen in the loop. */
+bool reaper_ends(const struct pod *p);
 /* Before anything lives in its PID namespace: it is gone on return. */
 int reaper_end(struct pod *p, struct err *e);
 
@@ -236,7 +261,8 @@ int record_leave(int dir_fd, struct err *e); /* the pod is one that leaves */
 
 /* --- plan.c --- */
 struct plan *plan_new(const struct wire_in *in); /* NULL: no memory */
-struct plan *plan_etc(const struct wire_in *in); /* only the texts of etc/, which plan_new leaves out */
+/* Only the texts of etc/, which plan_new leaves out; those that `in` has not are old's. */
+struct plan *plan_etc(const struct wire_in *in, const struct plan *old);
 void plan_free(struct plan *pl); /* NULL is fine */
 /* With K_HOLD: nobody removes a layer of it while the plan is kept. -ESTALE: one is gone already. */
 int plan_hold(struct plan *pl, struct err *e);
@@ -263,6 +289,7 @@ void container_dispose(struct container *c);
 void life_init(struct container *c);
 /* 0, or -errno: the state does not allow it. A start is answered through c->asker. */
 int life_event(struct container *c, enum life_event ev, struct err *e);
+void life_policy(struct container *c); /* its policy is another */
 
 /* --- start.c: a run of a container from the parent's side --- */
 void container_start(struct container *c);
@@ -274,8 +301,13 @@ int logs_open(struct container *c, struct err *e);
 int logs_pipes(struct container *c, int theirs[2], struct err *e);
 void logs_watch(struct container *c);
 void logs_close_pipes(struct container *c);
+void logs_put_trouble(const struct container *c, struct wire_out *o); /* K_TROUBLE */
 /* The processes are gone: what is in the pipes is all there will be. ON_EXIT follows. */
 void logs_drain(struct container *c);
+
+/* --- mounts.c --- */
+void mounts_watch(struct container *c); /* it came up */
+void mounts_unwatch(struct container *c);
 
 /* --- exec.c --- */
 /* 0: a is answered later. */
@@ -300,6 +332,9 @@ void leaks_retry(struct pod *p);
 /* state: of W_CONTAINER, or RAN_STOPPING. */
 void ran_write(const struct container *c, int state, const char *reason);
 void ran_inherit(struct container *c, const struct wire_in *in); /* from W_ADD */
+const char *ran_reason(const struct container *c); /* why its run ended: kubelet's word */
+void ran_keep(struct container *c); /* the run that has ended, if any, becomes the one before */
+void ran_put(const struct container *c, struct wire_out *o); /* K_LAST_… */
 
 /* --- kept.c: for the next server --- */
 int note_keep(struct pod *p, const struct wire_in *in); /* W_EXEC_NOTE */
@@ -324,6 +359,9 @@ bool cgroup_kill(const struct plan *pl);
 int cgroup_remove(const struct plan *pl, struct err *busy);
 /* The node's folders above the pod's groups, if they are empty: for the last pod, when there is no server to do it. */
 void cgroup_remove_parents(const struct plan *pl);
+
+/* --- gather.c --- */
+int gather_begin(struct container *c, struct asker a, struct err *e); /* 0: a is answered later */
 
 /* --- remove.c --- */
 void leave_begin(struct pod *p, uint32_t grace_s);

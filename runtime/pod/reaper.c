@@ -113,6 +113,19 @@ int reaper_need(struct pod *p, struct err *e)
 	return r;
 }
 
+/* A process that exits gives its namespaces up before the kernel ends what lives in its PID namespace, and setns(2) to it is
+ * refused from then on; its pidfd tells of the end only when the last of these has been reaped. */
+bool reaper_ends(const struct pod *p)
+{
+	if (!p->reaper.pid)
+		return false;
+	if (setns(p->reaper.watch.fd, CLONE_NEWPID))
+		return errno == ESRCH;
+	if (setns(p->self, CLONE_NEWPID))
+		abort(); /* our own namespace: it can't be refused, and nothing may be forked in the wrong one */
+	return false;
+}
+
 int reaper_end(struct pod *p, struct err *e)
 {
 	int r = child_end(p, &p->reaper, READY_MS);

@@ -118,11 +118,14 @@ static int do_policy(struct pod *p, struct wire_in *in, struct asker *a UNUSED, 
 		if (!c)
 			return -ENOENT;
 		policy_take(&c->policy, in);
+		life_policy(c);
 		return 0;
 	}
 	policy_take(&p->policy, in);
-	for (struct container *c = p->containers; c; c = c->next)
+	for (struct container *c = p->containers; c; c = c->next) {
 		policy_take(&c->policy, in);
+		life_policy(c);
+	}
 	return 0;
 }
 
@@ -290,6 +293,13 @@ static int do_pause(struct pod *p, struct wire_in *in, struct asker *a UNUSED, s
 	return c ? life_event(c, in->head.op == W_PAUSE ? ON_PAUSE : ON_UNPAUSE, e) : -ENOENT;
 }
 
+static int do_gather(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
+{
+	struct container *c = named(p, in, e);
+	int r = c ? gather_begin(c, *a, e) : -ENOENT;
+	return r ? r : LATER;
+}
+
 static int do_drop(struct pod *p, struct wire_in *in, struct asker *a, struct err *e)
 {
 	struct container *c = named(p, in, e);
@@ -357,7 +367,8 @@ static const struct row {
 	[W_EXEC_CLOSE] = { do_exec_close, STANDING }, [W_EXEC_END] = { do_exec_end, STANDING | LEAVING },
 	[W_EXEC_NOTE] = { do_exec_note, STANDING },
 	[W_DELETE] = { do_delete, EMPTY | STANDING | LEAVING }, [W_SANDBOX] = { do_sandbox, EMPTY | STANDING },
-	[W_SWEEP] = { do_sweep, STANDING }, [W_NETNS] = { do_netns, STANDING | LEAVING }, [W_NET] = { do_net, STANDING }, [W_ETC] = { do_etc, STANDING },
+	[W_NETNS] = { do_netns, STANDING | LEAVING }, [W_NET] = { do_net, STANDING }, [W_ETC] = { do_etc, STANDING },
+	[W_SWEEP] = { do_sweep, STANDING }, [W_GATHER] = { do_gather, STANDING },
 };
 
 static unsigned times(const struct pod *p)

@@ -94,6 +94,7 @@ static void on_exited(struct child *ch, int code, int sig)
 	}
 	timer_stop(&c->pod->loop, &c->timer);
 	leak_ended(c);
+	mounts_unwatch(c);
 	c->exit_code = code;
 	c->exit_signal = sig;
 	c->finished_ns = now_real_ns();
@@ -169,9 +170,35 @@ static int spawn(struct container *c, struct err *e)
 	return 0;
 }
 
+/* Its own sweep: while it has no process nothing else uses it. */
+static void on_reaper_awaited(struct timer *t)
+{
+	struct container *c = container_of(t, struct container, sweep);
+	if (c->state == STARTING) {
+		container_start(c);
+		return;
+	}
+	timer_stop(&c->pod->loop, &c->timer); /* it was stopped meanwhile, and has nothing to end */
+	life_event(c, ON_EXIT, NULL);
+}
+
+static bool awaits_reaper(struct container *c)
+{
+	if (!reaper_ends(c->pod) || c->sweeps++ > SWEEPS_MAX) {
+		c->sweeps = 0;
+		return false;
+	}
+	c->sweep.fn = on_reaper_awaited;
+	timer_arm(&c->pod->loop, &c->sweep, SWEEP_MS);
+	return true;
+}
+
 void container_start(struct container *c)
 {
 	struct err e = { 0 };
+	if (awaits_reaper(c))
+		return;
+	ran_keep(c);
 	if (c->want) {
 		plan_free(c->plan);
 		c->plan = take_ptr(c->want);
@@ -179,6 +206,7 @@ void container_start(struct container *c)
 		c->want_asker = (struct asker){ 0 };
 	}
 	free(take_ptr(c->failure));
+	free(take_ptr(c->trouble));
 	c->failed = c->sent_kill = c->leak_told = c->oom_killed = c->inherited = false;
 	c->next_ns = 0;
 	c->run++;
@@ -189,6 +217,7 @@ void container_start(struct container *c)
 	c->exit_code = EXIT_START_FAILED;
 	c->exit_signal = 0;
 	c->finished_ns = now_real_ns();
+	logs_close_pipes(c); /* nobody has written to them, and the log is not open */
 	logs_drain(c);
 }
 

@@ -60,6 +60,7 @@ enum wire_op {
 	W_ETC,          /* K_HOSTS K_RESOLV: written in place, so that running containers see them */
 
 	W_SWEEP,        /* what was told by W_LEAK is tried again */
+	W_GATHER,       /* K_NAME: all of its processes enter its cgroups again; -EOPNOTSUPP: which they are nobody knows */
 
 	W_EXEC_NOTE = 40, /* K_SESSION and whatever the server wants to be told again of it; in place of the note before */
 
@@ -68,7 +69,9 @@ enum wire_op {
 	W_READY,        /* the sandbox stands: K_PID [K_LEAVING K_GRACE] [K_TEXT: what could not be had] */
 	W_CONTAINER,    /* K_NAME and its whole state: K_STATE K_REASON K_PID K_CODE K_SIGNAL
 	                   K_RESTARTS K_STARTED K_FINISHED K_NEXT K_ROOTFD K_ERROR [K_IMAGE]; while it is being stopped
-	                   K_KILL_AT, and K_AGAIN if it is started again then */
+	                   K_KILL_AT, and K_AGAIN if it is started again then; while it runs K_TROUBLE*;
+	                   of the run before, if there was one,
+	                   K_LAST_CODE K_LAST_SIGNAL K_LAST_REASON K_LAST_STARTED K_LAST_FINISHED */
 	W_SESSION,      /* K_SESSION K_NAME K_STATE(running|ended) [K_CODE] [K_TTY]; answering W_HELLO it
 	                   carries the fds again that are still open, and a K_TEXT each: in out err tty, and the fields of
 	                   its note */
@@ -134,6 +137,11 @@ enum wire_key {
 	K_CMD, K_OWNER, K_GROUP, K_CREATED,
 	K_OPENING,   /* repeated, u64: handles of who has `in` open; of exec/NAME: the opening */
 	K_MODE,      /* u64: O_ACCMODE of that opening */
+
+	/* the run before: of one that runs or waits the one that ended last */
+	K_LAST_CODE = 192, K_LAST_SIGNAL, K_LAST_REASON, K_LAST_STARTED, K_LAST_FINISHED, /* as without LAST */
+
+	K_TROUBLE,   /* repeated: what is amiss with what runs, in words, and what to do */
 };
 
 /* K_STATE of W_CONTAINER (the numbers of the engine's container_state) and of W_SESSION. */

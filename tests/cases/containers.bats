@@ -299,6 +299,23 @@ another_pid() { local now; now=$(cat "$P/p/containers/p/pid") && [ -n "$now" ] &
 	is $'one\ntwo' "$P/web/logs/web"
 }
 
+@test "restart written while it backs off: what would not be restarted any more has ended" {
+	unmount_podfs
+	mount_podfs backoff_base=300
+	run_pod web 'sh -c "exit 7"'
+	ended web
+	echo Always >"$P/web/restart"
+	echo start >"$P/web/ctl"
+	within 10 has CrashLoopBackOff "$P/web/containers/web/state"
+	echo OnFailure >"$P/web/restart"
+	has CrashLoopBackOff "$P/web/containers/web/state"
+	echo Never >"$P/web/restart"
+	within 5 is 'terminated Error (exit code 7)' "$P/web/containers/web/state"
+	is Failed "$P/web/status"
+	is 7 "$P/web/wait/ended"
+	is 1 "$P/web/containers/web/restarts"
+}
+
 @test "share pid: one PID namespace and a reaper" {
 	import busybox
 	mkdir "$P/web" "$P/web/containers/a" "$P/web/containers/b"

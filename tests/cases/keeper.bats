@@ -145,6 +145,64 @@ dead() { stat "$P" 2>&1 | grep -q 'not connected'; }
 in_read() { grep -qs '^State:[[:space:]]*[SD]' "/proc/$1/status"; }
 settled() { [ -n "$(server_pid)" ]; }
 
+# What ends before it is ready, by itself or by others (no memory), is tried for 25 s: all at the same time.
+@test "a server that does not start any more: ENOTCONN and never the folder below, until it is mounted again" {
+	local way server foreground code=0
+	for way in exit kill stay; do mkdir -p "$T/$way/pods" "$T/$way/bin"; server_again $way; done
+	mount_way exit
+	mount_way kill
+	mount_way stay -f 2>"$T/err" &
+	foreground=$!
+	within 10 test -d "$T/stay/pods/.node"
+	for way in exit kill stay; do
+		mkdir "$T/$way/pods/web"
+		echo 0 >"$T/$way/pods/web/grace"
+		becomes "$T/$way/bin/podfs-server" "$([ $way = kill ] && echo 'kill -9 $$' || echo 'exit 1')"
+		server=$(pgrep -P "$(keeper_of $way)" -x podfs-server)
+		kill -9 "$server"
+	done
+	wait $foreground || code=$?
+	[ $code -eq 1 ]
+	for way in exit kill; do within 60 ended_or_zombie "$(keeper_of $way)"; done
+	for way in exit kill stay; do
+		grep -q " $T/$way/pods .* fuse.podfs " /proc/self/mountinfo
+		fails 'not connected' ls "$T/$way/pods"
+		fails 'not connected' mkdir "$T/$way/pods/oops"
+		server_again $way
+	done
+	for way in "$T/exit/state/podfs.log" "$T/kill/state/podfs.log" "$T/err"; do has 'every access is ENOTCONN' "$way"; done
+	[ "$(grep -c 'does not start' "$T/kill/state/podfs.log")" -eq 11 ]
+	run mount_way exit
+	[ "$status" -eq 0 ]
+	[[ $output == *died* ]]
+	for way in kill stay; do
+		umount "$T/$way/pods"
+		[ -z "$(ls -A "$T/$way/pods")" ]
+		mount_way $way
+	done
+	for way in exit kill stay; do
+		is Pending "$T/$way/pods/web/status"
+		rmdir "$T/$way/pods/web"
+		within 10 nobody_leaves $way
+		umount "$T/$way/pods"
+	done
+	within 10 no_process_left
+}
+mount_way() {
+	local way=$1
+	shift
+	PODFS_LIBEXEC=$T/$way/bin timeout 60 "$podfs" "$@" -o "state=$T/$way/state,run=$T/$way/run,cgroup=$CG-$way" "$T/$way/pods"
+}
+server_again() { ln -sf "$(realpath "$PODFS_BUILD/fs/podfs-server")" "$T/$1/bin/podfs-server"; }
+keeper_of() { sed 's/ .*//;q' "$T/$1/state/lock"; }
+nobody_leaves() { [ -z "$(cat "$T/$1/pods/.node/leaving")" ]; }
+# becomes PROGRAM COMMAND: a script in its place
+becomes() {
+	printf '#!/bin/sh\n%s\n' "$2" >"$1.new"
+	chmod 755 "$1.new"
+	mv "$1.new" "$1"
+}
+
 @test "the keeper dies: the server goes on, nobody else gets its state" {
 	mount_podfs
 	kill -9 "$(keeper_pid)"

@@ -101,3 +101,19 @@ dead() { stat "$P" 2>&1 | grep -q 'not connected'; }
 	echo 8080:80 >"$P/new/ports"
 	reaches new
 }
+
+@test "a mkdir that was answered before it was done, as podfs-net was stopped, is taken back" {
+	mkdir "$P/first"
+	local pid
+	pid=$(net_pid)
+	kill -STOP "$pid"
+	fails 'timed out' mkdir "$P/late"
+	tail -n 1 "$P/.node/error" | grep -q 'taken back'
+	[ "$(ls "$P")" = first ]
+	kill -CONT "$pid"
+	within 10 has 'late removed' "$P/.node/events"
+	[ "$(ls "$P")" = first ]
+	within 10 none_leaving
+	mkdir "$P/late"
+	is Pending "$P/late/status"
+}

@@ -414,6 +414,109 @@ no_group_of() { ! [ -d "/proc/$1" ]; }
 }
 restarted_once() { [ "$(cat "$P/web/containers/web/restarts")" = 1 ] && grep -q ^running "$P/web/containers/web/state"; }
 
+@test "the run before this one: its code, reason and times stay readable, also for the next server and after a reboot" {
+	unmount_podfs
+	mount_podfs backoff_base=0.1
+	import busybox
+	mkdir "$P/web"
+	echo OnFailure >"$P/web/restart"
+	echo 'sh -c "[ ! -e /dev/shm/go ] || exec sleep 1000; touch /dev/shm/go; exit 7"' >"$P/web/command"
+	echo busybox >"$P/web/image"
+	within 10 runs_again
+	is '' "$P/web/containers/web/exitcode"
+	run ! last_state x
+	last_state exitCode: 7 reason: Error
+	local times
+	times=$(last_times)
+	[ "$(wc -w <<<"$times")" -eq 2 ]
+	grep -A 6 'Last State: *Terminated$' "$P/web/describe" >"$T/last"
+	grep -q '^ *Reason: *Error$' "$T/last"
+	grep -q '^ *Exit Code: *7$' "$T/last"
+	grep -q '^ *Started: .*Z (' "$T/last"
+	grep -q '^ *Finished: .*Z (' "$T/last"
+	kill_server
+	last_state exitCode: 7 reason: Error
+	[ "$(last_times)" = "$times" ]
+	# the next podfs-pod knows the run that was lost
+	echo 'sleep 1000' >"$P/web/command"
+	local pod
+	pod=$(pod_pid web)
+	kill -9 "$pod"
+	gone "$pod"
+	within 10 last_state exitCode: 137 reason: SandboxLost
+	echo Never >"$P/web/restart"
+	pod=$(pod_pid web)
+	unmount_podfs
+	kill -9 "$pod"
+	mount_podfs
+	within 10 has '^terminated' "$P/web/containers/web/state"
+	last_state exitCode: 137 reason: SandboxLost
+	# what an older podfs wrote says nothing of it, and is read all the same
+	pod=$(pod_pid web)
+	unmount_podfs
+	kill -9 "$pod"
+	echo '3 4 9 0 1767225600000000000 1767225601000000000 Error' >"$(echo "$T"/state/pods/*/logs/web.*/last)"
+	mount_podfs
+	within 10 is 9 "$P/web/containers/web/exitcode"
+	is 4 "$P/web/containers/web/restarts"
+	run ! grep -q lastState "$P/web/pod.yaml"
+}
+
+@test "a podfs-pod that is lost between two runs: the run that had ended keeps its code" {
+	unmount_podfs
+	mount_podfs backoff_base=300
+	import busybox
+	mkdir "$P/web"
+	echo Always >"$P/web/restart"
+	echo 'sh -c "exit 7"' >"$P/web/command"
+	echo busybox >"$P/web/image"
+	within 10 has CrashLoopBackOff "$P/web/containers/web/state"
+	echo 'sleep 1000' >"$P/web/command"
+	kill -9 "$(pod_pid web)"
+	within 10 has ^running "$P/web/containers/web/state"
+	last_state exitCode: 7 reason: Error
+	local pod
+	pod=$(cat "$P/web/containers/web/pid")
+	echo kill >"$P/web/ctl"
+	within 10 another_runs "$pod"
+	echo kill >"$P/web/ctl"
+	within 10 has CrashLoopBackOff "$P/web/containers/web/state"
+	pod=$(pod_pid web)
+	unmount_podfs
+	kill -9 "$pod"
+	mount_podfs
+	within 10 has ^running "$P/web/containers/web/state"
+	last_state exitCode: 137 reason: Error
+}
+runs_again() { [ "$(cat "$P/web/containers/web/restarts")" -ge 1 ] && grep -q ^running "$P/web/containers/web/state"; }
+# last_state KEY: VALUE…: of web's lastState.terminated in pod.yaml
+last_state() {
+	sed -n '/lastState:/,/^ *- /p' "$P/web/pod.yaml" >"$T/lastState"
+	grep -q terminated: "$T/lastState" || return 1
+	while [ $# -gt 1 ]; do
+		grep -q "^ *$1 \"\?$2\"\?$" "$T/lastState" || { cat "$T/lastState"; return 1; }
+		shift 2
+	done
+	[ $# -eq 0 ]
+}
+last_times() { sed -n '/lastState:/,/^ *- /p' "$P/web/pod.yaml" | sed -n 's/^ *\(startedAt\|finishedAt\): //p' | paste -sd' '; }
+
+@test "how long a pod backs off is what the config says now" {
+	unmount_podfs
+	mount_podfs backoff_base=300
+	run_pod web 'sleep 1000'
+	timeout 20 cat "$P/web/wait/running"
+	echo Always >"$P/web/restart"
+	unmount_podfs
+	mount_podfs backoff_base=0.1
+	local pid i
+	for i in 1 2; do
+		pid=$(cat "$P/web/containers/web/pid")
+		echo kill >"$P/web/ctl"
+		within 10 another_runs "$pid"
+	done
+}
+
 @test "what belongs to nobody is removed at start and on request" {
 	local uid=01234567-89ab-4def-8123-456789abcdef bad=11234567-89ab-4def-8123-456789abcdef group
 	run_pod web "$forever"
@@ -557,10 +660,7 @@ tried_for() { [ $(($(date +%s) - $2)) -ge "$1" ]; }
 	timeout 20 cat "$P/web/wait/running"
 	unmount_podfs
 	local prog=$T/prog keeper server pid reader
-	mkdir -p "$prog"/tools "$prog"/fs "$prog"/runtime
-	cp "$PODFS_BUILD/tools/podfs" "$prog/tools/"
-	cp "$PODFS_BUILD/fs/podfs-server" "$prog/fs/"
-	cp -r "$PODFS_BUILD/runtime/pod" "$PODFS_BUILD/runtime/image" "$prog/runtime/"
+	programs
 	cd "$T"
 	printf '[node]\ngrace = 9\n' >"$T/podfs.conf"
 	timeout 30 "$prog/tools/podfs" -o "$(options config=podfs.conf)" pods
@@ -571,12 +671,10 @@ tried_for() { [ $(($(date +%s) - $2)) -ge "$1" ]; }
 	reader=$!
 	within 5 blocked $reader
 	cd "$P/web"
-	cp "$prog/tools/podfs" "$prog/tools/new"
-	mv "$prog/tools/new" "$prog/tools/podfs"
-	cp "$prog/fs/podfs-server" "$prog/fs/new"
-	mv "$prog/fs/new" "$prog/fs/podfs-server"
+	install_anew tools/podfs
+	install_anew fs/podfs-server
 	printf '[node]\ngrace = 8\n' >"$T/podfs.conf"
-	sh "$BATS_TEST_DIRNAME/../../tools/podfs-upgrade" "$T/state"
+	upgrade
 	has '- server is back: the last one was replaced; away for' "$P/.node/events"
 	has '^grace *= *8$' "$P/.node/config"
 	[ "$(keeper_pid)" = "$keeper" ]
@@ -588,18 +686,71 @@ tried_for() { [ $(($(date +%s) - $2)) -ge "$1" ]; }
 	echo 'echo $X; exit' >&7
 	[ "$(timeout 10 cat <&7)" = kept ]
 	exec 7>&-
-	# a program that does not run, a config that is wrong: the old ones stay
+	# a config that is wrong, a program that does not run: the old ones stay
 	server=$(server_pid)
 	echo 'grace = soon' >>"$T/podfs.conf"
-	run -1 sh "$BATS_TEST_DIRNAME/../../tools/podfs-upgrade" "$T/state"
-	[[ $output == *"does not take over"* ]]
-	[ "$(server_pid)" = "$server" ]
+	stays_with "$server" 'grace'
+	printf '[node]\nusers = nosuchuser\n' >"$T/podfs.conf"
+	stays_with "$server" 'there is no user nosuchuser'
+	: >"$T/podfs.conf"
+	replace fs/podfs-server 'exit 1'
+	stays_with "$server" 'ended with status 1'
+	rm "$prog/fs/podfs-server"
+	stays_with "$server" 'podfs-server'
+	install_anew fs/podfs-server
+	replace tools/podfs 'exit 3'
+	stays_with "$server" 'ended with status 3'
+	[ "$(keeper_pid)" = "$keeper" ]
 	cd /
 	echo kill >"$P/web/ctl"
 	wait $reader
 	is 137 "$T/ended"
 	unmount_podfs
 	mount_podfs
+}
+# The programs as in a build folder, in $T/prog.
+programs() {
+	mkdir -p "$T"/prog/tools "$T"/prog/fs "$T"/prog/runtime
+	cp "$PODFS_BUILD/tools/podfs" "$T/prog/tools/"
+	cp "$PODFS_BUILD/fs/podfs-server" "$T/prog/fs/"
+	cp -r "$PODFS_BUILD/runtime/pod" "$PODFS_BUILD/runtime/image" "$T/prog/runtime/"
+}
+install_anew() {
+	cp "$PODFS_BUILD/$1" "$T/prog/new"
+	mv "$T/prog/new" "$T/prog/$1"
+}
+# replace PROGRAM COMMAND: a script in its place
+replace() {
+	printf '#!/bin/sh\n%s\n' "$2" >"$T/prog/new"
+	chmod 755 "$T/prog/new"
+	mv "$T/prog/new" "$T/prog/$1"
+}
+upgrade() { sh "$BATS_TEST_DIRNAME/../../tools/podfs-upgrade" "$T/state"; }
+# stays_with SERVER WORDS: an upgrade is refused, and says so
+stays_with() {
+	run -1 upgrade
+	[[ $output == *"the old server goes on"*"$2"*"does not take over"* || $output == *"the old server goes on"*"does not take over"*"$2"* ]] ||
+		{ echo "$output"; return 1; }
+	[ "$(server_pid)" = "$1" ]
+	is Running "$P/web/status"
+}
+
+@test "an upgrade to a server that is right and does not start: it says that there is none, and pods go on" {
+	run_pod web "$forever"
+	timeout 20 cat "$P/web/wait/running"
+	unmount_podfs
+	programs
+	timeout 30 "$T/prog/tools/podfs" -o "$(options)" "$P"
+	local pid keeper
+	pid=$(cat "$P/web/containers/web/pid") keeper=$(keeper_pid)
+	replace fs/podfs-server '[ "$1" = --check ] || exit 1'
+	run -1 upgrade
+	[[ $output == *"no server of $P starts any more"* ]]
+	fails 'not connected' ls "$P"
+	gone "$keeper"
+	mount_podfs
+	is "$pid" "$P/web/containers/web/pid"
+	is Running "$P/web/status"
 }
 
 @test "groups that others removed are made anew, with their limits" {

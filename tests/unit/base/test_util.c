@@ -2,6 +2,7 @@
 #include "runtime/base/util.h"
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
@@ -209,19 +210,50 @@ static int with_a_mount(void)
 	close_fd(&dir); /* it leads into the namespace before */
 	dir = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	put(dir, "m/mnt/kept", "x");
-	return remove_tree_at(dir, "m") && exists("m/mnt/kept") ? 0 : 1;
+	put(dir, "m/goes", "x");
+	return remove_tree_at(dir, "m") == -EBUSY && exists("m/mnt/kept") && !exists("m/goes") ? 0 : 1;
 }
 
-static void stays_on_its_mount(void **state)
+/* The same, of a folder and a file of this very file system, and with the tree itself mounted over. */
+static int with_a_bind_mount(void)
+{
+	char path[PATH_MAX], from[PATH_MAX];
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return 77;
+	snprintf(from, sizeof from, "%s/theirs/sub", home);
+	snprintf(path, sizeof path, "%s/b/mnt", home);
+	if (mkdir_all(from, 0755) || mkdir_all(path, 0755) || mount(from, path, NULL, MS_BIND, NULL))
+		return 77;
+	close_fd(&dir);
+	dir = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	put(dir, "theirs/sub/kept", "x");
+	put(dir, "b/goes", "x");
+	put(dir, "b/file", "");
+	snprintf(from, sizeof from, "%s/theirs/sub/kept", home);
+	snprintf(path, sizeof path, "%s/b/file", home);
+	if (mount(from, path, NULL, MS_BIND, NULL))
+		return 77;
+	if (remove_tree_at(dir, "b") != -EBUSY || !exists("theirs/sub/kept") || !exists("b/file") || exists("b/goes"))
+		return 1;
+	return remove_tree_at(dir, "b/mnt") == -EBUSY && exists("theirs/sub/kept") ? 0 : 2;
+}
+
+static void in_a_child(int (*test)(void))
 {
 	int status;
 	pid_t pid = fork();
 	if (!pid)
-		_exit(with_a_mount());
+		_exit(test());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (WEXITSTATUS(status) == 77)
 		skip();
 	assert_int_equal(status, 0);
+}
+
+static void stays_on_its_mount(void **state)
+{
+	in_a_child(with_a_mount);
+	in_a_child(with_a_bind_mount);
 }
 
 static void moves_own(void **state)

@@ -175,6 +175,10 @@ void lost_no_more(struct pod *p)
 {
 }
 
+void astray_mend(struct pod *p, struct container *c)
+{
+}
+
 void mend_groups(struct container *c)
 {
 }

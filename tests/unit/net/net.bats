@@ -148,6 +148,48 @@ settled() { [[ $(inside p1 ip -6 addr show dev eth0 scope link) == *"fe80::"* ]]
 	inside p1 ping -qc 1 -W 5 10.213.0.6
 }
 
+@test "addresses of the bridge that are removed come back at once" {
+	start_net
+	pods 1 2
+	hold
+	host ip addr flush dev $BR
+	within 5 heard 'an address of the bridge was removed or changed by somebody: it was made again'
+	within 5 inside p1 ping -qc 1 -W 1 $GW4
+	within 5 inside p1 ping -qc 1 -W 1 $GW6
+	: >"$T/said"
+	host ip -6 addr del "$GW6/64" dev $BR
+	within 5 heard 'an address of the bridge was removed'
+	within 5 inside p1 ping -qc 1 -W 1 $GW6
+	inside p1 ping -qc 1 -W 5 10.213.0.6
+	: >"$T/said"
+	host ip addr add 198.51.100.1/32 dev $BR
+	host ip addr del 198.51.100.1/32 dev $BR
+	say "$(reattach_line 1 p1)"
+	not heard .
+}
+
+@test "a pod's link that is set down or taken out of the bridge is put back at once; of one that is deleted the server is told" {
+	start_net
+	pods 1 2
+	hold
+	for change in down nomaster; do
+		: >"$T/said"
+		host ip link set "$(veth 1)" $change
+		within 5 heard 'somebody disconnected pod p1 from the bridge: it was put back'
+		within 5 inside p1 ping -qc 1 -W 1 10.213.0.6
+		within 5 inside p1 ping -qc 1 -W 1 $GW6
+	done
+	: >"$T/said"
+	host ip link set "$(veth 1)" up
+	host ip link set "$(veth 1)" mtu 1400
+	say "$(reattach_line 1 p1)"
+	not heard .
+	host ip link del "$(veth 1)"
+	within 5 heard 'the network of pod p1 is gone'
+	say "$(reattach_line 1 p1)"
+	within 5 inside p1 ping -qc 1 -W 1 10.213.0.6
+}
+
 @test "a ruleset that is flushed comes back at once, with what is published" {
 	start_net
 	attach 1 p1 port=8080:7000

@@ -154,6 +154,7 @@ static void on_container(struct rig *r, const struct wire_in *in)
 	s->state = (int)wire_get_u64(in, K_STATE, 99);
 	s->code = (int)wire_get_u64(in, K_CODE, (uint64_t)-1);
 	s->signal = (int)wire_get_u64(in, K_SIGNAL, 0);
+	s->last_code = (int)wire_get_u64(in, K_LAST_CODE, (uint64_t)-1);
 	s->pid = (int)wire_get_u64(in, K_PID, 0);
 	s->root_fd = (int)wire_get_u64(in, K_ROOTFD, (uint64_t)-1);
 	s->restarts = (unsigned)wire_get_u64(in, K_RESTARTS, 0);
@@ -201,6 +202,10 @@ static void on_message(struct rig *r, struct wire_in *in)
 	case W_DROPPED: r->dropped++; break;
 	case W_LOG: r->logs++; break;
 	case W_GONE: r->gone++; break;
+	case W_EVENT:
+		strncat(r->events, wire_get_str(in, K_TEXT), sizeof r->events - strlen(r->events) - 2);
+		strcat(r->events, "\n");
+		break;
 	case W_LEAK:
 		r->leaks++;
 		text(r->last_leak, sizeof r->last_leak, in, K_TEXT);

@@ -18,7 +18,7 @@
 struct seen {
 	char name[64];
 	bool known;
-	int state, code, signal, root_fd;
+	int state, code, signal, root_fd, last_code;
 	unsigned restarts, tells;
 	int pid;
 	uint64_t next_ns, started_ns, finished_ns;
@@ -41,6 +41,7 @@ struct rig {
 	struct seen *containers;
 	struct seen_session *sessions;
 	unsigned ready, gone, leaks, dropped, logs;
+	char events[2048]; /* a line each */
 	bool leaving, closed;
 	char note[200], last_leak[480];
 	int result;        /* of the last call */

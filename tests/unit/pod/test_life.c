@@ -342,6 +342,93 @@ static void test_killed(void **state)
 	rig_close(&r);
 }
 
+/* The kernel ends the containers with the reaper, and that only once we have reaped all of them: no start may run into what is left of
+ * its PID namespace. */
+static void test_reaper_killed(void **state)
+{
+	struct rig r;
+	struct wire_out o = { 0 };
+	char command[64];
+	rig_open(&r, true);
+	for (int i = 1; i <= 3; i++) {
+		snprintf(command, sizeof command, "c%d", i);
+		rig_add(&r, command);
+		rig_plan(&r, &o, command, "exec sleep 1000");
+		wire_u64(&o, K_RESTART, RESTART_ALWAYS);
+		wire_u64(&o, K_BACKOFF_BASE, 60000);
+		assert_int_equal(rig_call(&r, &o), 0);
+	}
+	snprintf(command, sizeof command, "pkill -9 -P %d -x podfs-reaper", r.pid);
+	assert_int_equal(system(command), 0);
+	for (int i = 1; i <= 3; i++) {
+		snprintf(command, sizeof command, "c%d", i);
+		struct seen *s = rig_container(&r, command);
+		assert_true(RIG_UNTIL(&r, s->restarts == 1 && s->state == WIRE_RUNNING));
+		assert_int_equal(s->last_code, 137);
+		assert_true(alive(s->pid));
+	}
+	assert_null(strstr(r.events, "log"));
+	assert_int_equal(rig_simple(&r, W_DROP, "c1"), 0);
+	rig_close(&r);
+}
+
+/* What is asked of a container while it waits for the old reaper's end. */
+static void test_reaper_killed_and_stopped(void **state)
+{
+	struct rig r;
+	struct wire_out o = { 0 };
+	char command[64];
+	rig_open(&r, true);
+	for (int i = 0; i < 20; i++) {
+		rig_add(&r, "c1");
+		rig_plan(&r, &o, "c1", "exec sleep 1000");
+		wire_u64(&o, K_RESTART, RESTART_ALWAYS);
+		wire_u64(&o, K_BACKOFF_BASE, 60000);
+		assert_int_equal(rig_call(&r, &o), 0);
+		struct seen *s = rig_container(&r, "c1");
+		snprintf(command, sizeof command, "pkill -9 -P %d -x podfs-reaper", r.pid);
+		assert_int_equal(system(command), 0);
+		assert_true(RIG_UNTIL(&r, s->state != WIRE_RUNNING));
+		stop(&r, "c1", 0);
+		assert_true(rig_wait(&r, "c1", WIRE_TERMINATED));
+		assert_int_equal(s->code, 137);
+	}
+	rig_close(&r);
+}
+
+static void test_policy_while_it_waits(void **state)
+{
+	static const struct {
+		const char *script;
+		int code;
+		enum restart_policy policy;
+		bool ends;
+	} t[] = { { "exit 0", 0, RESTART_ON_FAILURE, true }, { "exit 1", 1, RESTART_ON_FAILURE, false }, { "exit 1", 1, RESTART_NEVER, true } };
+	struct rig r;
+	struct wire_out o = { 0 };
+	rig_open(&r, true);
+	rig_add(&r, "c1");
+	struct seen *s = rig_container(&r, "c1");
+	EACH(t, i) {
+		rig_plan(&r, &o, "c1", t[i].script);
+		wire_u64(&o, K_RESTART, RESTART_ALWAYS);
+		wire_u64(&o, K_BACKOFF_BASE, 60000);
+		assert_int_equal(rig_call(&r, &o), 0);
+		assert_true(RIG_UNTIL(&r, s->restarts == i + 1 && s->state == WIRE_WAITING && s->next_ns));
+		rig_begin(&r, &o, W_POLICY);
+		wire_u64(&o, K_RESTART, t[i].policy);
+		assert_int_equal(rig_call(&r, &o), 0);
+		assert_int_equal(s->state, t[i].ends ? WIRE_TERMINATED : WIRE_WAITING);
+		if (!t[i].ends)
+			stop(&r, "c1", 0);
+		assert_true(rig_wait(&r, "c1", WIRE_TERMINATED));
+		assert_int_equal(s->next_ns, 0);
+		assert_int_equal(s->code, t[i].code);
+		assert_string_equal(s->reason, t[i].code ? "Error" : "Completed");
+	}
+	rig_close(&r);
+}
+
 static void test_delete_with_grace(void **state)
 {
 	struct rig r;
@@ -371,6 +458,8 @@ int main(void)
 		cmocka_unit_test(test_restarts), cmocka_unit_test(test_pause), cmocka_unit_test(test_logs_exact),
 		cmocka_unit_test(test_share_pid), cmocka_unit_test(test_drop), cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_delete_with_grace),
+		cmocka_unit_test(test_reaper_killed), cmocka_unit_test(test_reaper_killed_and_stopped),
+		cmocka_unit_test(test_policy_while_it_waits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,7 +142,7 @@ static void container_begin(struct node *n, size_t i, const char *name)
 	snprintf(c->id, sizeof c->id, "%s.%zu", name, 100 + i);
 	c->spec->created_ns = n->pod.spec->created_ns;
 	c->status = (struct container_status){
-		.state = C_RUNNING, .pid = 4242 + (pid_t)i, .exit_code = -1, .root_fd = -1,
+		.state = C_RUNNING, .pid = 4242 + (pid_t)i, .exit_code = -1, .root_fd = -1, .last.exit_code = -1,
 		.started_ns = n->pod.spec->created_ns,
 	};
 	n->containers[i] = c;

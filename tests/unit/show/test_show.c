@@ -418,6 +418,9 @@ static void describe(void **state)
 	has(show_describe, "    Command:          sh -c 'echo 1'\n    Args:             <none>\n");
 	has(show_describe, "    State:            Terminated\n    Reason:           OOMKilled\n");
 	has(show_describe, "    Exit Code:        137\n    Signal:           SIGKILL\n");
+	n.c[0].status.last = (struct run_end){ .exit_code = 143, .signal = 15, .reason = "Error", .finished_ns = 1767225601000000000 };
+	has(show_describe, "    Last State:       Terminated\n      Reason:         Error\n      Exit Code:      143\n"
+			   "      Signal:         SIGTERM\n      Finished:       2026-01-01T00:00:01Z (");
 	has(show_describe, "    Limits:           cpu.max 50000 100000\n");
 	has(show_describe, "Events:\n  again\n");
 	_cleanup_free_ char *got = shown(&n, NULL, show_describe);

@@ -248,8 +248,13 @@ static void states(void **state)
 	    "          startedAt: \"");
 	s->state = C_WAITING;
 	strcpy(s->reason, "CrashLoopBackOff");
+	lacks("lastState");
+	s->last = (struct run_end){ .exit_code = 7, .reason = "Error", .started_ns = 1767225600000000000, .finished_ns = 1767225601000000000 };
 	has("        waiting:\n          reason: \"CrashLoopBackOff\"\n      lastState:\n        terminated:\n"
-	    "          exitCode: 137\n");
+	    "          exitCode: 7\n          reason: \"Error\"\n          startedAt: \"2026-01-01T00:00:00Z\"\n"
+	    "          finishedAt: \"2026-01-01T00:00:01Z\"\n");
+	s->state = C_RUNNING;
+	has("      lastState:\n        terminated:\n          exitCode: 7\n");
 	s->state = C_PAUSED;
 	has("      ready: false\n      started: true\n");
 	has("    - type: Ready\n      status: \"False\"\n");
