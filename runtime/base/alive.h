@@ -13,7 +13,7 @@
 
 #define ALIVE_NET "podfs-net" /* `who` of it; of a podfs-pod it is the pod's uid */
 
-/* The file in the state folder: fd or -errno. */
+/* The file in the state folder: fd or -errno. Without it (the disk is full) everybody goes on, and nobody is said to live. */
 int alive_open(int state_fd);
 /* 0; -EAGAIN: another process has it; -errno: this file system has no such locks. */
 int alive_take(int fd, const char *who);

@@ -238,8 +238,6 @@ static int open_parts(struct engine *en, const struct predecessor *last, struct 
 		r = open_folder(&pods, en->cfg->state, "/pods", e);
 	if (!r)
 		r = open_folder(&en->run_fd, en->cfg->run, "", e);
-	if (!r && (en->priv->alive_fd = alive_open(en->state_fd)) < 0)
-		r = err_sys(e, -en->priv->alive_fd, "%s/alive", en->cfg->state);
 	if (!r)
 		r = find_program_dir(en->priv) ? err_set(e, ENOENT, "/proc/self/exe: is /proc mounted?") : 0;
 	if (!r)
@@ -252,6 +250,10 @@ static int open_parts(struct engine *en, const struct predecessor *last, struct 
 		return r;
 	events_load(en, NULL);
 	events_came(en, last);
+	en->priv->alive_fd = alive_open(en->state_fd);
+	if (en->priv->alive_fd < 0)
+		engine_event(en, NULL, NULL, "%s/alive: %s: a podfs-pod whose socket is removed cannot be found", en->cfg->state,
+			     strerror(-en->priv->alive_fd));
 	r = restore_all(en, e);
 	if (!r)
 		net_begin_soon(en);

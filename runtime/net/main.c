@@ -123,9 +123,7 @@ static int parse_args(struct net *n, char **arg, struct err *e)
 static int be_the_one(struct net *n, struct err *e)
 {
 	_cleanup_close_ int state = open(n->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	n->alive_fd = state < 0 ? -errno : alive_open(state);
-	if (n->alive_fd < 0)
-		return err_sys(e, -n->alive_fd, "%s/alive", n->state);
+	n->alive_fd = alive_open(state);
 	if (alive_take(n->alive_fd, ALIVE_NET) == -EAGAIN)
 		return err_set(e, EBUSY, "another podfs-net lives (pid %d)", (int)alive_pid(n->alive_fd, ALIVE_NET));
 	return 0;

@@ -59,9 +59,7 @@ static void take_signals(void)
 static int be_the_one(struct pod *p, struct err *e)
 {
 	_cleanup_close_ int s = open(p->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	p->alive_fd = s < 0 ? -errno : alive_open(s);
-	if (p->alive_fd < 0)
-		return err_sys(e, -p->alive_fd, "%s/alive", p->state);
+	p->alive_fd = alive_open(s);
 	if (alive_take(p->alive_fd, p->uid) == -EAGAIN)
 		return err_set(e, EBUSY, "another podfs-pod of pod %s lives (pid %d)", p->name, (int)alive_pid(p->alive_fd, p->uid));
 	return 0;
