@@ -72,7 +72,7 @@ has_server() { [ -n "$(server_pid)" ]; }
 	[ "$(in_container web 'cat /etc/hostname')" = web ]
 }
 
-talks='sh -c "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.1; done"'
+talks='sh -c "i=0; while :; do i=$((i+1)); printf \"line %d%1000s\\n\" $i .; sleep 0.1; done"'
 
 @test "a log whose disk is full: why says so while it lasts, and events say when it came and went" {
 	unmount_podfs
