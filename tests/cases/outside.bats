@@ -62,7 +62,7 @@ no_trouble() { is 'its container runs' "$P/web/why" && is running "$P/web/contai
 	[ "$(in_container web 'cat /etc/hostname')" = web ]
 }
 
-talks='sh -c "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.1; done"'
+talks='sh -c "i=0; while :; do i=$((i+1)); printf \"line %d%1000s\\n\" $i .; sleep 0.1; done"'
 
 @test "a log whose disk is full: why says so while it lasts, and events say when it came and went" {
 	unmount_podfs
