@@ -43,9 +43,9 @@ static int came_up(struct container *c, struct err *e UNUSED)
 	c->finished_ns = 0;
 	c->up_mono_ns = now_mono_ns();
 	c->pod->has_run = true;
-	mounts_watch(c);
 	container_tell(c);
 	link_reply(c->pod, &c->asker, 0, NULL);
+	mounts_watch(c);
 	end_what_is_replaced(c);
 	return 0;
 }

@@ -106,6 +106,13 @@ static void on_changed(struct watch *w, uint32_t events UNUSED)
 	tell(c, gone, c->mounts.places & ~now.places);
 }
 
+static void forget(struct container *c)
+{
+	close_fd(&c->mounts.watch.fd);
+	free(c->mounts.marks);
+	c->mounts = (struct mounts){ .watch.fd = -1 };
+}
+
 void mounts_watch(struct container *c)
 {
 	char path[40];
@@ -117,7 +124,7 @@ void mounts_watch(struct container *c)
 	c->mounts.watch = (struct watch){ .fd = fd, .fn = on_changed };
 	c->mounts.marks = read_mounts(fd, &s) ? NULL : malloc(s.n * sizeof *s.marks);
 	if (!c->mounts.marks || loop_add(&c->pod->loop, &c->mounts.watch, EPOLLPRI)) {
-		mounts_unwatch(c);
+		forget(c);
 		return;
 	}
 	memcpy(c->mounts.marks, s.marks, s.n * sizeof *s.marks);
@@ -125,10 +132,22 @@ void mounts_watch(struct container *c)
 	c->mounts.places = s.places;
 }
 
+static int nothing(void *arg UNUSED, struct err *e UNUSED)
+{
+	return 0;
+}
+
+static void let_go(void *arg UNUSED, const struct err *e UNUSED)
+{
+}
+
+/* The last descriptor of a mount namespace ends in a child: taking its mounts apart takes time, and for ever where the server of
+ * one is dead. */
 void mounts_unwatch(struct container *c)
 {
+	if (c->mounts.watch.fd < 0)
+		return;
 	loop_del(&c->pod->loop, &c->mounts.watch);
-	close_fd(&c->mounts.watch.fd);
-	free(c->mounts.marks);
-	c->mounts = (struct mounts){ .watch.fd = -1 };
+	job_start(c->pod, nothing, let_go, NULL);
+	forget(c);
 }
