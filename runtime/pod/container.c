@@ -289,6 +289,7 @@ static void container_removed(void *arg, const struct err *e)
 void container_dispose(struct container *c)
 {
 	timer_stop(&c->pod->loop, &c->tidy);
+	mounts_release(c);
 	job_start(c->pod, remove_container, container_removed, c);
 	close_fd(&c->root_fd);
 	close_fd(&c->old_root);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define MOUNTS_MAX 256 /* of which any is watched */
+#define RELEASE_MS 20
 
 /* What sentences name, the most important first; of others they say how many. */
 static const char *const places[] = {
@@ -108,6 +109,7 @@ static void on_changed(struct watch *w, uint32_t events UNUSED)
 
 static void forget(struct container *c)
 {
+	timer_stop(&c->pod->loop, &c->mounts.timer);
 	close_fd(&c->mounts.watch.fd);
 	free(c->mounts.marks);
 	c->mounts = (struct mounts){ .watch.fd = -1 };
@@ -117,6 +119,7 @@ void mounts_watch(struct container *c)
 {
 	char path[40];
 	struct seen s;
+	mounts_release(c);
 	snprintf(path, sizeof path, "/proc/%d/mountinfo", (int)c->init.pid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -143,11 +146,26 @@ static void let_go(void *arg UNUSED, const struct err *e UNUSED)
 
 /* The last descriptor of a mount namespace ends in a child: taking its mounts apart takes time, and for ever where the server of
  * one is dead. */
-void mounts_unwatch(struct container *c)
+void mounts_release(struct container *c)
 {
 	if (c->mounts.watch.fd < 0)
 		return;
 	loop_del(&c->pod->loop, &c->mounts.watch);
 	job_start(c->pod, nothing, let_go, NULL);
 	forget(c);
+}
+
+static void on_time(struct timer *t)
+{
+	mounts_release(container_of(t, struct container, mounts.timer));
+}
+
+/* Not at once: whoever waits for the end is to hear of it first. */
+void mounts_unwatch(struct container *c)
+{
+	if (c->mounts.watch.fd < 0)
+		return;
+	loop_del(&c->pod->loop, &c->mounts.watch);
+	c->mounts.timer.fn = on_time;
+	timer_arm(&c->pod->loop, &c->mounts.timer, RELEASE_MS);
 }

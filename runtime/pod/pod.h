@@ -69,6 +69,7 @@ struct mounts {
 	struct watch watch;  /* fd -1: they are not watched */
 	uint32_t *marks;     /* one for each that was there when it came up */
 	unsigned n, places, gone;
+	struct timer timer;  /* after the end of the run, until the descriptor is let go */
 };
 
 /* How a run ended. */
@@ -307,7 +308,8 @@ void logs_drain(struct container *c);
 
 /* --- mounts.c --- */
 void mounts_watch(struct container *c); /* it came up */
-void mounts_unwatch(struct container *c);
+void mounts_unwatch(struct container *c); /* it ended; the descriptor is let go a moment later */
+void mounts_release(struct container *c); /* now */
 
 /* --- exec.c --- */
 /* 0: a is answered later. */
