@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 static void cleanup_ref(struct image_ref *r)
@@ -217,11 +218,13 @@ static int fill_layers(struct disk *d, struct work *w, struct chosen *c, struct 
 	return r;
 }
 
+/* One at a time: two that import one name write the same file before they rename it. */
 static int commit(struct disk *d, const char *name, const struct buf *record, struct err *e)
 {
-	int r = replace_file_at(d->refs, name, buf_str(record), record->len, 0600);
+	int r = flock(d->refs, LOCK_EX) ? -errno : replace_file_at(d->refs, name, buf_str(record), record->len, 0600);
 	if (!r && fsync(d->refs))
 		r = -errno;
+	flock(d->refs, LOCK_UN);
 	return r ? err_sys(e, -r, "cannot write the image record") : 0;
 }
 

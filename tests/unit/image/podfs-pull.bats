@@ -382,7 +382,7 @@ tar_of() {
 		wait "$p"
 	done
 	for ref in busybox two multi; do
-		[ "$(cat "$BATS_TEST_TMPDIR/v.$ref")" = 0 ]
+		[ "$(cat "$BATS_TEST_TMPDIR/v.$ref")" = 0 ] || { cat "$BATS_TEST_TMPDIR/v.$ref"; return 1; }
 	done
 	[ "$(ls "$store/refs" | wc -l)" = 3 ]
 	tmp_is_empty
