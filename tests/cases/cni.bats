@@ -1,5 +1,6 @@
 # Networks of CNI plugins: Debian's own, and some that misbehave.
 # plain
+# long
 
 load lib
 load net

@@ -2,6 +2,7 @@
 #
 # A sample of the points, another one each time; its seed is in what it says. CRASH_POINTS=all: every point, some minutes.
 # plain
+# long
 
 load lib
 

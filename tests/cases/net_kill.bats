@@ -1,6 +1,7 @@
 # kill -9 in the middle: whatever dies while a pod's network is made, changed or removed, nothing of it is left.
 # What is drawn by lot follows from SEED, which is printed.
 # plain
+# long
 
 load lib
 load net

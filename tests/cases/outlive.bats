@@ -1,4 +1,5 @@
 # What outlives the server: events, sessions, streams, requests that were under way.
+# long
 
 load lib
 

@@ -1,6 +1,7 @@
 # The life of a pull: who waits and who does not, progress, what fails and is tried again, what dies in between.
 # All from a registry that does as it is told (fake_registry.py).
 # plain
+# long
 
 load lib
 load registry

@@ -1,5 +1,6 @@
 # The image store: trees that are what others unpack, what a killed pull leaves, what is in use stays, what goes by itself.
 # plain
+# long
 
 load lib
 load registry

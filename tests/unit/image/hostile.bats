@@ -1,6 +1,6 @@
 # Archives that attack whoever unpacks them: tests/images/hostile makes them and says how each is refused.
 # Each is imported into a store that has a good image, among files that an escape would change.
-# PODFS_IMAGE: the program. Needs root.
+# PODFS_IMAGE: the program. Needs root. Those of the table take as long as all others: they run beside them.
 
 images=$BATS_TEST_DIRNAME/../../images
 hostile=$images/hostile
@@ -99,38 +99,47 @@ removed() {
 	nothing_changed
 }
 
+# bats test_tags=table
 @test 'names: absolute, .. in all forms, 5,000 characters, 100,000 folders, the root as something else, whiteouts' {
 	all_refused names
 }
 
+# bats test_tags=table
 @test 'links: through symbolic and hard ones, cycles, of other layers' {
 	all_refused links
 }
 
+# bats test_tags=table
 @test 'inodes: forged whiteouts, orders to overlayfs, owners and attributes that cannot be' {
 	all_refused inodes
 }
 
+# bats test_tags=table
 @test 'headers: sizes that lie, 100 MB of PAX and of GNU names, headers upon headers' {
 	all_refused headers
 }
 
+# bats test_tags=table
 @test 'maps of holes that lie' {
 	all_refused sparse
 }
 
+# bats test_tags=table
 @test 'compressed: damaged, bombs, one compression in another, millions of entries' {
 	all_refused compressed
 }
 
+# bats test_tags=table
 @test 'JSON: 100 MB, 10,000 levels, a million values, keys twice, NUL, no UTF-8' {
 	all_refused json
 }
 
+# bats test_tags=table
 @test 'manifests: 10,000 layers, digests and sizes that do not fit, loops' {
 	all_refused manifests
 }
 
+# bats test_tags=table
 @test 'the outer archive' {
 	all_refused outer
 }

@@ -152,7 +152,7 @@ drop_ns() { umount "$T/ns/$1"; rm "$T/ns/$1"; }
 # Of podfs-net on `host`.
 nothing_left() {
 	[ "$(host ip -o link | grep -vcE '^[0-9]+: (lo|up0)')" -eq 0 ] && [ -z "$(host nft list tables)" ] &&
-		[ -z "$(ls -A "$T/run" | grep -v '^net.lock$')" ] && ! net_runs && [ -z "$(processes_in host)" ]
+		[ -z "$(ls -A "$T/run")" ] && ! net_runs && [ -z "$(processes_in host)" ]
 }
 
 # --- peers: what a server says is the address that it sees ---
