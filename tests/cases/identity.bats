@@ -1,4 +1,5 @@
 # Which pod is which, whatever becomes of files and sockets behind podfs: what was removed stays so, and no pod runs twice.
+# plain
 
 load lib
 

@@ -1,4 +1,5 @@
 # What others change beneath a running pod: it is noticed, said, and put right where it is clear what is right.
+# plain
 
 load lib
 
