@@ -64,15 +64,24 @@ static int check_place(const char *path, struct err *e)
 	return mount_is_ours(mount_id(path)) ? err_set(e, EBUSY, "%s: podfs is already mounted there", path) : 0;
 }
 
+/* Its server is no more. A call that was under way when it went says ECONNABORTED, each after that ENOTCONN. */
+static bool is_dead(const char *path)
+{
+	struct stat st;
+	int r = stat(path, &st) ? errno : 0;
+	if (r == ECONNABORTED)
+		r = stat(path, &st) ? errno : 0;
+	return r == ENOTCONN;
+}
+
 int mount_prepare(struct mount *m, const char *mountpoint, struct err *e)
 {
 	*m = (struct mount){ .fd = -1 };
 	m->path = realpath(mountpoint, NULL);
 	if (!m->path)
 		return err_sys(e, errno, "%s", mountpoint);
-	struct stat st;
-	/* The mount of a server that is no more; another may lie below it. */
-	while (stat(m->path, &st) && errno == ENOTCONN && mount_is_ours(mount_id(m->path))) {
+	/* Another may lie below it. */
+	while (is_dead(m->path) && mount_is_ours(mount_id(m->path))) {
 		if (umount2(m->path, MNT_DETACH))
 			return err_sys(e, errno, "%s: a dead podfs mount is there and cannot be detached", m->path);
 		fprintf(stderr, "podfs: %s: detached the mount of a server that has died\n", m->path);

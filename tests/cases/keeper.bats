@@ -119,6 +119,21 @@ holds_copy() { [ "$(readlink /proc/$1/ns/mnt)" != "$(readlink /proc/self/ns/mnt)
 }
 dead() { stat "$P" 2>&1 | grep -q 'not connected'; }
 
+@test "a mount whose server dies while podfs looks at it is taken over" {
+	mount_podfs
+	local server other
+	server=$(server_pid)
+	kill -STOP "$server"
+	kill -9 "$(keeper_pid)"
+	mount_podfs >"$T/said" 2>&1 &
+	other=$!
+	within 5 looks_at_it
+	kill -9 "$server"
+	wait $other
+	timeout 5 cat "$P/.node/version"
+}
+looks_at_it() { local pid; pid=$(pgrep -fn "podfs -o .*$T/") && grep -qs '^State:[[:space:]]*[SD]' "/proc/$pid/status"; }
+
 @test "the server dies: it is started again, and who waited gets an answer" {
 	mount_podfs
 	run_pod web "$forever"
