@@ -79,7 +79,6 @@ void leaks_overdue(struct engine *en)
 			continue;
 		snprintf(line, sizeof line, "%s %s: it was removed, and its podfs-pod (pid %d) has not ended since its grace period did",
 			 p->spec->name, p->spec->uid, (int)p->pid);
-		ring_forget(&en->leaks, line);
-		ring_line(&en->leaks, line);
+		ring_once(&en->leaks, line);
 	}
 }

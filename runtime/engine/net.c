@@ -403,8 +403,7 @@ static void on_leak(struct engine *en, const char *uid, const char *text)
 {
 	char line[700];
 	snprintf(line, sizeof line, "network of %s: %s", uid ? uid : "-", text);
-	ring_forget(&en->leaks, line);
-	ring_line(&en->leaks, line);
+	ring_once(&en->leaks, line);
 	engine_changed(en, NULL, CHANGE_EVENTS);
 }
 

@@ -40,8 +40,7 @@ static void list_groups(struct engine *en, const char *uid, int result)
 	if (!result || result == -ENOENT)
 		return;
 	snprintf(line, sizeof line, "cgroup %s/%s: %s", en->cfg->cgroup, uid, strerror(-result));
-	ring_forget(&en->leaks, line);
-	ring_line(&en->leaks, line);
+	ring_once(&en->leaks, line);
 }
 
 static void on_reap(struct timer *t)

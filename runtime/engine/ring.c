@@ -70,3 +70,9 @@ void ring_forget(struct ring *r, const char *text)
 		r->mtime_ns = now_real_ns();
 	}
 }
+
+void ring_once(struct ring *r, const char *line)
+{
+	ring_forget(r, line);
+	ring_line(r, line);
+}

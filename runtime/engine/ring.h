@@ -31,6 +31,8 @@ void ring_line(struct ring *r, const char *line);
 void ring_trim(struct ring *r, size_t need);
 /* Takes the lines that hold text out again: for a ring that says what is, not what was. Its size goes back. */
 void ring_forget(struct ring *r, const char *text);
+/* Appends line, which then stands once: what has it in it goes before. */
+void ring_once(struct ring *r, const char *line);
 static inline uint64_t ring_size(const struct ring *r) { return r->oldest + r->len; }
 /* Bytes from logical off on: points *p at them; 0 at the end. off below the oldest: from the oldest. */
 size_t ring_at(const struct ring *r, uint64_t off, const char **p);

@@ -88,8 +88,7 @@ static bool add(struct engine *en, const char *uid)
 
 static void list(struct engine *en, const char *line)
 {
-	ring_forget(&en->leaks, line);
-	ring_line(&en->leaks, line);
+	ring_once(&en->leaks, line);
 	engine_changed(en, NULL, CHANGE_EVENTS);
 }
 
